@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * xmpp_tiny: an XMPP client for microcontrollers. One C file, one header, no malloc.
+ *
+ * The header reads top to bottom as the life of a connection: limits, strings, errors, states,
+ * events, ports, configuration, context; init, connect, poll, send, receive, disconnect; and at the
+ * end the engine, for those who bring their own event loop.
+ *
+ * Threads: a client belongs to one task. Two clients share nothing. Nothing here may be called from
+ * an interrupt. Unless a comment says otherwise, every function may be called from the task and from
+ * inside the event callback, returns at once and allocates nothing.
+ *
+ * Results: 0 or a positive number is success, a negative number is one of enum xmpp_tiny_err.
+ */
+#ifndef XMPP_TINY_H
+#define XMPP_TINY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define XMPP_TINY_VERSION "0.1.0"
+
+/* ---- Limits ------------------------------------------------------------------------------------
+ * Compile-time bounds. Define XMPP_TINY_CONFIG_FILE as the name of a header of your own to replace
+ * any of them; price is given for Cortex-M3. */
+#ifdef XMPP_TINY_CONFIG_FILE
+#include XMPP_TINY_CONFIG_FILE
+#endif
+
+#ifndef XMPP_TINY_MAX_DEPTH /* open elements, the stream's root included; 4..64; 2 bytes of RAM each */
+#define XMPP_TINY_MAX_DEPTH 16
+#endif
+#ifndef XMPP_TINY_MAX_NAME /* bytes of an element or attribute name with its prefix; 32..255; no RAM */
+#define XMPP_TINY_MAX_NAME 96
+#endif
+#ifndef XMPP_TINY_MAX_ATTRS /* attributes and namespace declarations of one element; 8..64; no RAM */
+#define XMPP_TINY_MAX_ATTRS 24
+#endif
+#ifndef XMPP_TINY_MAX_REQUESTS /* iq requests that wait for an answer; 1..32; 20 bytes of RAM each */
+#define XMPP_TINY_MAX_REQUESTS 4
+#endif
+#ifndef XMPP_TINY_ENABLE_SHA512 /* SCRAM-SHA-512(-PLUS): 64-byte instead of 32-byte keys; 96 bytes of RAM */
+#define XMPP_TINY_ENABLE_SHA512 1
+#endif
+#ifndef XMPP_TINY_ENABLE_NAMES /* names of errors, states and events as text */
+#define XMPP_TINY_ENABLE_NAMES 1
+#endif
+#ifndef XMPP_TINY_ENABLE_TRACE /* the platform's trace hook */
+#define XMPP_TINY_ENABLE_TRACE 1
+#endif
+
+#define XMPP_TINY_RX_MIN 768    /* smallest receive buffer, bytes; 2,048 is comfortable */
+#define XMPP_TINY_RX_MAX 65535  /* largest */
+#define XMPP_TINY_TX_MIN 768    /* smallest transmit buffer, bytes; 1,024 is comfortable */
+#define XMPP_TINY_TX_MAX 65535  /* largest */
+#define XMPP_TINY_KEY_MAX (XMPP_TINY_ENABLE_SHA512 ? 64 : 32) /* bytes of the longest hash in use */
+#define XMPP_TINY_SALT_MAX 64   /* longest salt that can be kept in struct xmpp_tiny_keys */
+#define XMPP_TINY_JID_MAX 3071  /* bytes of a full JID [RFC7622 3.1] */
+#define XMPP_TINY_FOREVER UINT32_MAX /* xmpp_tiny_poll(): nothing to do until bytes arrive */
+
+/* ---- Strings -----------------------------------------------------------------------------------
+ * A slice: UTF-8 bytes that need not end in NUL. {NULL, 0} is "absent", a non-NULL ptr with len 0 is
+ * "present and empty". A slice handed to you points into the receive buffer and is valid until the
+ * callback returns; a slice you hand in is read before the function returns and never kept. */
+struct xmpp_tiny_str {
+    const char *ptr;
+    size_t len;
+};
+
+/* The slice of a C string; absent for NULL. */
+struct xmpp_tiny_str xmpp_tiny_str(const char *text);
+
+/* True when both slices hold the same bytes. */
+bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
+
+/* ---- Errors ------------------------------------------------------------------------------------
+ * name, origin, meaning. The first error of a connection wins and stays until the next connect. */
+/* clang-format off */
+#define XMPP_TINY_ERRORS(X) \
+    /* answers to a call; the connection goes on */ \
+    X(AGAIN,          CALL,   "not now: try again after XMPP_TINY_EVENT_ROOM") \
+    X(STATE,          CALL,   "not legal in this state") \
+    X(CONFIG,         CALL,   "the configuration is incomplete or out of range") \
+    X(ARGUMENT,       CALL,   "an argument is missing or malformed") \
+    X(TEXT,           CALL,   "text is not UTF-8 or holds characters XML forbids") \
+    X(TOO_BIG,        CALL,   "the stanza can never fit the transmit buffer") \
+    /* network */ \
+    X(LOOKUP,         NET,    "the host name could not be resolved") \
+    X(CONNECT,        NET,    "no address of the host accepted a connection") \
+    X(LOST,           NET,    "the connection broke") \
+    X(ENDED,          NET,    "the server ended the connection without closing the stream") \
+    X(TIMEOUT,        TIME,   "the awaited answer did not come in time") \
+    X(RANDOM,         LOCAL,  "the platform has no random numbers") \
+    X(BUG,            LOCAL,  "the library or its port broke its own rules") \
+    /* TLS and the server's identity */ \
+    X(NO_TLS,         TLS,    "the server does not offer TLS") \
+    X(TLS,            TLS,    "the TLS handshake or a record failed") \
+    X(TLS_RECORD,     TLS,    "a TLS record exceeds the buffer: give the TLS port a larger one") \
+    X(TRUNCATED,      TLS,    "the connection was cut without TLS close_notify") \
+    X(CERT,           TLS,    "the server's certificate is malformed or not acceptable") \
+    X(CERT_UNTRUSTED, TLS,    "no trust anchor vouches for the server's certificate") \
+    X(CERT_NAME,      TLS,    "the certificate is not for the JID's domain") \
+    X(CERT_TIME,      TLS,    "the certificate is expired or not yet valid") \
+    X(CLOCK,          TLS,    "the time is unknown: certificates cannot be checked") \
+    /* XML from the server */ \
+    X(XML,            XML,    "not well-formed XML") \
+    X(XML_RESTRICTED, XML,    "XML that XMPP forbids: comment, instruction, DTD or entity") \
+    X(XML_ENCODING,   XML,    "not UTF-8") \
+    X(XML_PREFIX,     XML,    "an undeclared or misused namespace prefix") \
+    X(XML_LIMIT,      XML,    "an element of the stream itself exceeds a bound or the receive buffer") \
+    /* stream */ \
+    X(HEADER,         STREAM, "the stream header has a wrong name, namespace or version") \
+    X(FROM,           STREAM, "the stream header is from another domain") \
+    X(FEATURES,       STREAM, "the server lacks a feature the client needs") \
+    X(UNEXPECTED,     STREAM, "an element that is not allowed here") \
+    X(STREAM,         STREAM, "the server closed the stream with an error") \
+    X(CLOSED,         STREAM, "the server closed the stream") \
+    X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often") \
+    X(BIND,           STREAM, "the server refused to bind a resource") \
+    /* SASL */ \
+    X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed") \
+    X(AUTH,           SASL,   "the server refused the credentials") \
+    X(SASL,           SASL,   "a SASL message of the server is malformed") \
+    X(NONCE,          SASL,   "the server's nonce does not extend ours") \
+    X(ITERATIONS,     SASL,   "the iteration count is outside the allowed range") \
+    X(SERVER_PROOF,   SASL,   "the server could not prove that it knows the password") \
+    X(BINDING,        SASL,   "the TLS port could not give the channel binding")
+/* clang-format on */
+
+enum xmpp_tiny_err {
+    XMPP_TINY_ERR_FIRST_ = -64, /* private: the table counts up from here */
+#define XMPP_TINY_X(name, origin, text) XMPP_TINY_ERR_##name,
+    XMPP_TINY_ERRORS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+enum xmpp_tiny_origin {
+    XMPP_TINY_ORIGIN_CALL,
+    XMPP_TINY_ORIGIN_LOCAL,
+    XMPP_TINY_ORIGIN_NET,
+    XMPP_TINY_ORIGIN_TIME,
+    XMPP_TINY_ORIGIN_TLS,
+    XMPP_TINY_ORIGIN_XML,
+    XMPP_TINY_ORIGIN_STREAM,
+    XMPP_TINY_ORIGIN_SASL
+};
+
+/* What went wrong. condition and text are the peer's own words (stream error, SASL failure, stanza
+ * error) or, for NET and TLS, text is the port's; absent when there are none. */
+struct xmpp_tiny_error {
+    int code; /* enum xmpp_tiny_err, 0 for none */
+    struct xmpp_tiny_str condition;
+    struct xmpp_tiny_str text;
+};
+
+/* "CERT_NAME" for XMPP_TINY_ERR_CERT_NAME, and its meaning. Empty without XMPP_TINY_ENABLE_NAMES. */
+const char *xmpp_tiny_err_name(int err);
+const char *xmpp_tiny_err_text(int err);
+enum xmpp_tiny_origin xmpp_tiny_err_origin(int err);
+
+/* Stanza error conditions with the error type that goes with each [RFC6120 8.3.3]. */
+/* clang-format off */
+#define XMPP_TINY_CONDITIONS(X) \
+    X(BAD_REQUEST,             "bad-request",             MODIFY) \
+    X(CONFLICT,                "conflict",                CANCEL) \
+    X(FEATURE_NOT_IMPLEMENTED, "feature-not-implemented", CANCEL) \
+    X(FORBIDDEN,               "forbidden",               AUTH) \
+    X(GONE,                    "gone",                    CANCEL) \
+    X(INTERNAL_SERVER_ERROR,   "internal-server-error",   CANCEL) \
+    X(ITEM_NOT_FOUND,          "item-not-found",          CANCEL) \
+    X(JID_MALFORMED,           "jid-malformed",           MODIFY) \
+    X(NOT_ACCEPTABLE,          "not-acceptable",          MODIFY) \
+    X(NOT_ALLOWED,             "not-allowed",             CANCEL) \
+    X(NOT_AUTHORIZED,          "not-authorized",          AUTH) \
+    X(POLICY_VIOLATION,        "policy-violation",        MODIFY) \
+    X(RECIPIENT_UNAVAILABLE,   "recipient-unavailable",   WAIT) \
+    X(REDIRECT,                "redirect",                MODIFY) \
+    X(REGISTRATION_REQUIRED,   "registration-required",   AUTH) \
+    X(REMOTE_SERVER_NOT_FOUND, "remote-server-not-found", CANCEL) \
+    X(REMOTE_SERVER_TIMEOUT,   "remote-server-timeout",   WAIT) \
+    X(RESOURCE_CONSTRAINT,     "resource-constraint",     WAIT) \
+    X(SERVICE_UNAVAILABLE,     "service-unavailable",     CANCEL) \
+    X(SUBSCRIPTION_REQUIRED,   "subscription-required",   AUTH) \
+    X(UNDEFINED_CONDITION,     "undefined-condition",     CANCEL) \
+    X(UNEXPECTED_REQUEST,      "unexpected-request",      WAIT)
+/* clang-format on */
+
+enum xmpp_tiny_condition {
+    XMPP_TINY_CONDITION_NONE_, /* private: conditions are positive */
+#define XMPP_TINY_X(name, element, type) XMPP_TINY_CONDITION_##name,
+    XMPP_TINY_CONDITIONS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+/* ---- States ------------------------------------------------------------------------------------
+ * Named by what is awaited. */
+/* clang-format off */
+#define XMPP_TINY_STATES(X) \
+    X(OFF)        /* not connected */ \
+    X(OPEN)       /* the transport's connection */ \
+    X(SECURE)     /* the TLS handshake */ \
+    X(HEADER)     /* the server's stream header */ \
+    X(FEATURES)   /* the server's features */ \
+    X(PROCEED)    /* the answer to STARTTLS */ \
+    X(CHALLENGE)  /* the SASL challenge */ \
+    X(KEYS)       /* our own key derivation */ \
+    X(SUCCESS)    /* the SASL outcome */ \
+    X(BIND)       /* the bound resource */ \
+    X(ONLINE)     /* nothing: stanzas flow */ \
+    X(CLOSE)      /* the server's closing tag */ \
+    X(SHUT)       /* the end of TLS and transport */
+/* clang-format on */
+
+enum xmpp_tiny_state {
+#define XMPP_TINY_X(name) XMPP_TINY_STATE_##name,
+    XMPP_TINY_STATES(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+/* ---- Received elements -------------------------------------------------------------------------
+ * A received stanza is a compact tree inside the receive buffer; an xmpp_tiny_el is a cursor on one
+ * of its elements, passed by value, valid until the callback returns. All functions take the empty
+ * cursor, so look-ups can be chained without checks:
+ *
+ *     body = xmpp_tiny_text(xmpp_tiny_child(event->el, "body", NULL));
+ */
+struct xmpp_tiny_el {
+    const char *buf;
+    uint16_t at, ns; /* private; at == 0: no element */
+};
+
+/* True when the cursor stands on an element. */
+bool xmpp_tiny_found(struct xmpp_tiny_el el);
+
+/* Local name and namespace of the element. Cost: O(length of the name). */
+struct xmpp_tiny_str xmpp_tiny_name(struct xmpp_tiny_el el);
+struct xmpp_tiny_str xmpp_tiny_ns(struct xmpp_tiny_el el);
+
+/* True when the element has this local name and namespace.
+ * name NULL: any name. ns NULL: the namespace of stanzas, "jabber:client"; ns "*": any. */
+bool xmpp_tiny_is(struct xmpp_tiny_el el, const char *name, const char *ns);
+
+/* First child element of that name and namespace; empty when there is none.
+ * name NULL: any name. ns NULL: the parent's namespace; ns "*": any. Cost: O(bytes of the parent). */
+struct xmpp_tiny_el xmpp_tiny_child(struct xmpp_tiny_el parent, const char *name, const char *ns);
+
+/* Next sibling of that name and namespace, counted from el. name NULL: any name. ns NULL: el's own
+ * namespace; ns "*": any. */
+struct xmpp_tiny_el xmpp_tiny_next(struct xmpp_tiny_el el, const char *name, const char *ns);
+
+/* Value of an attribute without namespace ("id"), or of the xml prefix ("xml:lang"); absent if missing. */
+struct xmpp_tiny_str xmpp_tiny_attr(struct xmpp_tiny_el el, const char *name);
+
+/* Walks all attributes: start with *iter = 0, stop at false. Namespace declarations are left out.
+ * ns is empty for attributes without a prefix. */
+bool xmpp_tiny_attr_next(struct xmpp_tiny_el el, uint16_t *iter, struct xmpp_tiny_str *name,
+                         struct xmpp_tiny_str *ns, struct xmpp_tiny_str *value);
+
+/* The element's own text before its first child element; empty if none. References are resolved,
+ * CDATA is merged, line ends are LF [XML 2.11]. */
+struct xmpp_tiny_str xmpp_tiny_text(struct xmpp_tiny_el el);
+
+/* The text that stands between el and its next sibling or the end of its parent (mixed content). */
+struct xmpp_tiny_str xmpp_tiny_text_after(struct xmpp_tiny_el el);
+
+/* ---- JIDs --------------------------------------------------------------------------------------
+ * [RFC7622]. ASCII is handled in full: case folding of local part and domain, forbidden characters,
+ * host name and IP literal syntax. Characters beyond ASCII must be valid UTF-8 and are compared byte
+ * by byte: give them normalised, as servers send them. */
+struct xmpp_tiny_jid {
+    struct xmpp_tiny_str local;    /* absent: none */
+    struct xmpp_tiny_str domain;   /* without a trailing dot */
+    struct xmpp_tiny_str resource; /* absent: bare JID */
+};
+
+/* Splits and checks. Returns 0, or ARGUMENT for what is not a JID. The parts point into text. */
+int xmpp_tiny_jid_parse(struct xmpp_tiny_str text, struct xmpp_tiny_jid *jid);
+
+/* Compare whole JIDs, or without their resources. False if either is not a JID. */
+bool xmpp_tiny_jid_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
+bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
+
+/* ---- Events ------------------------------------------------------------------------------------
+ * Fields that apply are named; the others are zero. */
+/* clang-format off */
+#define XMPP_TINY_EVENTS(X) \
+    X(CONNECTED)     /* the transport is open; nothing is encrypted yet */ \
+    X(SECURED)       /* TLS is up and the server is who the JID's domain says */ \
+    X(AUTHENTICATED) /* both sides have proved themselves; xmpp_tiny_keys_export() is legal now */ \
+    X(ONLINE)        /* to: our full JID; stanzas may be sent from now on */ \
+    X(MESSAGE)       /* el from to id type subject body thread; error if type is "error" */ \
+    X(PRESENCE)      /* el from to id type show status priority; error if type is "error" */ \
+    X(ANSWER)        /* request el from id; error: code 0, the peer's stanza error, or TIMEOUT/LOST;
+                        exactly one per request that xmpp_tiny_send() accepted */ \
+    X(ELEMENT)       /* el: a child of the stream that is no stanza and unknown to the library */ \
+    X(SKIPPED)       /* a stanza exceeded a bound and was skipped: name from id type size, error */ \
+    X(ROOM)          /* a call that returned AGAIN may be repeated */ \
+    X(ERROR)         /* error: why the connection is about to end */ \
+    X(CLOSED)        /* the connection has ended; always the last event after xmpp_tiny_connect();
+                        unsent: stanzas that were accepted but may not have left */
+/* clang-format on */
+
+enum xmpp_tiny_event_kind {
+#define XMPP_TINY_X(name) XMPP_TINY_EVENT_##name,
+    XMPP_TINY_EVENTS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+struct xmpp_tiny_event {
+    enum xmpp_tiny_event_kind kind;
+    struct xmpp_tiny_el el; /* the whole stanza */
+    struct xmpp_tiny_str name, from, to, id, type;
+    struct xmpp_tiny_str subject, body, thread; /* MESSAGE */
+    struct xmpp_tiny_str show, status;          /* PRESENCE */
+    int8_t priority;                            /* PRESENCE: -128..127 */
+    uint16_t request;                           /* ANSWER: what xmpp_tiny_send() returned */
+    uint16_t unsent;                            /* CLOSED */
+    uint32_t size;                              /* SKIPPED: bytes as received */
+    struct xmpp_tiny_error error;
+};
+
+struct xmpp_tiny;
+
+/* The application's callback. From inside it everything may be called except xmpp_tiny_init(),
+ * xmpp_tiny_connect() and xmpp_tiny_poll() (they return STATE); a client that is done for good may be
+ * connected again after CLOSED, from the main loop.
+ * Returns 0; or, for MESSAGE, PRESENCE, ANSWER and ELEMENT, XMPP_TINY_ERR_AGAIN when an answer found
+ * no room: the same event comes again when the transmit buffer has drained, before any other. */
+typedef int (*xmpp_tiny_event_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
+
+/* Answers incoming iq requests whose payload is <name xmlns='ns'/>. event->el is the iq; its payload
+ * is xmpp_tiny_child(event->el, name, ns); event->type is "get" or "set".
+ * Returns 0 when the request was answered (xmpp_tiny_begin_result() .. xmpp_tiny_send()) or will be;
+ * a positive enum xmpp_tiny_condition to have the library send that error; or XMPP_TINY_ERR_AGAIN
+ * to be called again when there is room. Requests no handler claims get service-unavailable. */
+typedef int (*xmpp_tiny_handler_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
+struct xmpp_tiny_handler {
+    const char *name, *ns;
+    xmpp_tiny_handler_fn fn;
+};
+
+/* ---- Ports -------------------------------------------------------------------------------------
+ * What a system has to provide. port/posix and port/bearssl are two that work; tests/conformance
+ * checks any. */
+
+/* Results of stream operations: > 0 done (bytes moved), 0 orderly end, and these. Any other negative
+ * number counts as FAILED. */
+#define XMPP_TINY_IO_FAILED (-1)
+#define XMPP_TINY_IO_AGAIN (-2)
+
+enum xmpp_tiny_binding {
+    XMPP_TINY_BINDING_NONE,
+    XMPP_TINY_BINDING_TLS_UNIQUE,          /* [RFC5929 3] only after a full handshake */
+    XMPP_TINY_BINDING_TLS_SERVER_END_POINT /* [RFC5929 4] */
+};
+
+/* A byte stream. The struct is the first member of the port's own, so that a port needs neither
+ * void pointers nor malloc. A TLS stream is a stream laid over another. No operation may block. */
+struct xmpp_tiny_stream {
+    const struct xmpp_tiny_stream_ops *ops;
+};
+struct xmpp_tiny_stream_ops {
+    /* Connects to host (name or address) and port, trying every address the name has. Called again
+     * with the same arguments until it returns something else than AGAIN; host stays valid that long
+     * and does not end in NUL. Returns > 0 open, FAILED, AGAIN. After close() it starts afresh. */
+    int (*open)(struct xmpp_tiny_stream *s, struct xmpp_tiny_str host, uint16_t port);
+    /* Starts and drives the TLS handshake; returns > 0 only when the server proved to be `name` (the
+     * JID's domain, A-labels for IDN) by a certificate the application's trust anchors vouch for.
+     * Called again until it is not AGAIN. NULL in a stream without TLS; the client refuses those. */
+    int (*secure)(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name);
+    /* Moves at most len bytes (len > 0); short counts are fine. The buffer is the caller's and not
+     * kept. read returns 0 only after an orderly end: FIN, with TLS close_notify. write never returns
+     * 0; what it took may be held back until the next read or write. */
+    int (*read)(struct xmpp_tiny_stream *s, void *buf, size_t len);
+    int (*write)(struct xmpp_tiny_stream *s, const void *buf, size_t len);
+    /* Pushes out what write held back, then close_notify where there is TLS, and ends our direction.
+     * Called again until it is not AGAIN. Returns > 0 done, FAILED, AGAIN. */
+    int (*shut)(struct xmpp_tiny_stream *s);
+    /* Releases everything at once and forgets secrets. Any number of times, in any state. */
+    void (*close)(struct xmpp_tiny_stream *s);
+    /* Writes the channel binding to out (64 bytes). Returns its length, or FAILED if this
+     * connection has none of that type. NULL where there is no TLS. */
+    int (*binding)(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out);
+    /* After FAILED: the fitting enum xmpp_tiny_err, and in *detail a static text or NULL. */
+    int (*error)(struct xmpp_tiny_stream *s, const char **detail);
+};
+
+enum xmpp_tiny_hash { XMPP_TINY_SHA1, XMPP_TINY_SHA256, XMPP_TINY_SHA512 };
+
+/* Hash functions, from the TLS library. Digests are 20, 32 or 64 bytes. */
+struct xmpp_tiny_crypto {
+    void (*hash)(enum xmpp_tiny_hash h, const void *data, size_t len, uint8_t *digest);
+    /* HMAC over the concatenation of count parts. [RFC2104] */
+    void (*hmac)(enum xmpp_tiny_hash h, const void *key, size_t key_len, const struct xmpp_tiny_str *parts,
+                 size_t count, uint8_t *digest);
+    /* `rounds` rounds of PBKDF2's inner loop: u = HMAC(key, u), t ^= u. [RFC8018 5.2] */
+    void (*pbkdf2)(enum xmpp_tiny_hash h, const void *key, size_t key_len, uint8_t *u, uint8_t *t,
+                   uint32_t rounds);
+};
+
+struct xmpp_tiny_platform {
+    /* Milliseconds since any moment, monotonic; may wrap. Never NULL. */
+    uint32_t (*now_ms)(void *ctx);
+    /* Fills buf with cryptographically strong random bytes; false if it cannot. Never NULL. */
+    bool (*random)(void *ctx, void *buf, size_t len);
+    /* Seconds since 1970 UTC; 0 if unknown. Used by TLS ports. May be NULL: unknown. */
+    int64_t (*unix_time)(void *ctx);
+    /* The session as text: '>' sent, '<' received, '-' a remark. Secrets are masked. May be NULL. */
+    void (*trace)(void *ctx, char direction, const char *text, size_t len);
+    void *ctx;
+};
+
+/* ---- Configuration -----------------------------------------------------------------------------
+ * A const struct that may live in flash; everything it points to must outlive the client. Zero means
+ * the default. */
+
+enum xmpp_tiny_tls {
+    XMPP_TINY_TLS_START, /* STARTTLS, port 5222 [RFC6120 5] */
+    XMPP_TINY_TLS_DIRECT /* TLS from the first byte, port 5223 [XEP-0368] */
+};
+
+/* Mechanisms, strongest last. */
+/* clang-format off */
+#define XMPP_TINY_MECHANISMS(X) \
+    X(ANONYMOUS,          "ANONYMOUS") \
+    X(PLAIN,              "PLAIN") \
+    X(SCRAM_SHA_1,        "SCRAM-SHA-1") \
+    X(SCRAM_SHA_1_PLUS,   "SCRAM-SHA-1-PLUS") \
+    X(SCRAM_SHA_256,      "SCRAM-SHA-256") \
+    X(SCRAM_SHA_256_PLUS, "SCRAM-SHA-256-PLUS") \
+    X(SCRAM_SHA_512,      "SCRAM-SHA-512") \
+    X(SCRAM_SHA_512_PLUS, "SCRAM-SHA-512-PLUS") \
+    X(EXTERNAL,           "EXTERNAL")
+/* clang-format on */
+
+enum xmpp_tiny_mechanism {
+#define XMPP_TINY_X(name, text) XMPP_TINY_MECHANISM_##name,
+    XMPP_TINY_MECHANISMS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+/* The bit of a mechanism in xmpp_tiny_config.mechanisms. */
+#define XMPP_TINY_ALLOW(name) (1U << XMPP_TINY_MECHANISM_##name)
+
+/* Keys derived from a password for one salt and count, to be kept instead of it. They let their
+ * holder log in as the user and pose as the server: keep them as secret as a password. [RFC5802 3] */
+struct xmpp_tiny_keys {
+    enum xmpp_tiny_hash hash;
+    uint32_t iterations;
+    uint8_t salt_len, salt[XMPP_TINY_SALT_MAX];
+    uint8_t client_key[64], server_key[64];
+};
+
+struct xmpp_tiny_config {
+    const char *jid;      /* user@domain, or user@domain/resource to ask for a resource;
+                             a domain alone for ANONYMOUS */
+    const char *password; /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys,
+                             EXTERNAL or ANONYMOUS */
+    const struct xmpp_tiny_keys *keys; /* used when salt, count and hash match, else the password */
+    uint32_t mechanisms;  /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
+                             allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
+                             wants a client certificate in the TLS port) must be named to be used */
+    enum xmpp_tiny_tls tls;
+    const char *host;     /* where to connect; NULL: the JID's domain. Never what is verified: that is
+                             the domain */
+    uint16_t port;        /* 0: 5222, or 5223 for direct TLS */
+
+    struct xmpp_tiny_stream *stream;
+    const struct xmpp_tiny_platform *platform;
+    const struct xmpp_tiny_crypto *crypto;
+
+    void *rx;             /* receive buffer, the application's, not read or written by it while connected */
+    size_t rx_size;       /* XMPP_TINY_RX_MIN..XMPP_TINY_RX_MAX bytes: the largest stanza that is not
+                             skipped, in compact form, plus some 300 bytes */
+    void *tx;             /* transmit buffer, likewise */
+    size_t tx_size;       /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
+                             sent, plus 192 bytes */
+
+    xmpp_tiny_event_fn event; /* never NULL */
+    const struct xmpp_tiny_handler *handlers; /* handler_count entries; first match wins */
+    size_t handler_count;
+    void *user;           /* handed to event and handlers */
+
+    uint32_t timeout_ms;  /* longest wait in any state, and for a write to move; default 30,000;
+                             1,000..600,000 */
+    uint32_t iterations_max;   /* most PBKDF2 iterations a server may ask for; default 100,000; at
+                                  least 4,096 */
+    uint32_t iterations_slice; /* most iterations in one poll; default 256 */
+    uint8_t redirects_max;     /* see-other-host followed in a row; default 2; 255: none */
+};
+
+/* ---- Context -----------------------------------------------------------------------------------
+ * Visible so that it can be static; private all the same. */
+struct xmpp_tiny_tok_ {
+    char *buf;
+    uint16_t size;             /* of buf */
+    uint16_t base;             /* where the unit in progress begins; before it lies what is kept */
+    uint16_t in, end;          /* unread input is buf[in..end) */
+    uint16_t out;              /* the compact form is buf[base..out) */
+    uint16_t mark;             /* start of the name in progress */
+    uint16_t keep;             /* end of what is kept of a unit's first tag if it is skipped */
+    uint16_t depth, level;     /* open elements; depth at which units begin */
+    uint16_t open[XMPP_TINY_MAX_DEPTH];
+    uint32_t hash;             /* of the open names, while skipping */
+    uint32_t seen;             /* attribute names of this tag, as a filter for duplicates */
+    uint32_t point;            /* code point in the making */
+    uint32_t size_in;          /* bytes of the unit so far */
+    uint8_t state, quote, need, low, count, name_len, brackets, flags;
+    int8_t skip;               /* the error that made the unit be skipped, or 0 */
+};
+struct xmpp_tiny_out_ {
+    char *buf;
+    uint16_t size, begin, commit, end; /* sent..committed..being written */
+    uint16_t stanzas;                  /* committed since the buffer was last empty */
+    int8_t error;
+    uint8_t depth, in_tag, building, carry_len, carry[3];
+    const char *names[6];              /* of the elements being written */
+};
+struct xmpp_tiny_sasl_ {
+    uint8_t u[XMPP_TINY_KEY_MAX], t[XMPP_TINY_KEY_MAX]; /* PBKDF2; later t: salted password */
+    uint8_t proof[XMPP_TINY_KEY_MAX];                   /* the server signature we expect */
+    uint32_t iterations, left;
+    uint16_t first, first_len;   /* our first message, kept in the receive buffer */
+    uint16_t server, server_len; /* the server's */
+    uint16_t salt, salt_len, nonce, nonce_len;
+    uint16_t offered;            /* mechanism bits */
+    uint8_t mechanism, binding, bindings, flags;
+};
+struct xmpp_tiny_request_ {
+    uint32_t id[2]; /* random */
+    uint32_t address; /* digest of whom was asked */
+    uint32_t deadline;
+    uint16_t number; /* 0: free */
+    uint8_t self;
+};
+struct xmpp_tiny {
+    const struct xmpp_tiny_config *config;
+    struct xmpp_tiny_tok_ tok;
+    struct xmpp_tiny_out_ out;
+    struct xmpp_tiny_sasl_ sasl;
+    struct xmpp_tiny_request_ requests[XMPP_TINY_MAX_REQUESTS];
+    struct xmpp_tiny_error error;
+    struct xmpp_tiny_jid jid; /* of the configuration */
+    struct xmpp_tiny_str bound;
+    uint32_t deadline, write_deadline;
+    struct xmpp_tiny_str host;
+    uint16_t next_request, port;
+    uint8_t state, flags, features, redirects;
+};
+
+/* ---- Life of a connection ---------------------------------------------------------------------- */
+
+/* Prepares a client. The config is kept, not copied. Returns 0, or CONFIG.
+ * When: before anything else, and again at any time while not connected. */
+int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config);
+
+/* Starts to connect. Returns 0, STATE, or RANDOM. Events follow from xmpp_tiny_poll(); the last is
+ * CLOSED. When: not connected; not from inside a callback. */
+int xmpp_tiny_connect(struct xmpp_tiny *x);
+
+/* Does what can be done now: moves bytes, handles at most one received stanza or one slice of key
+ * derivation, calls the application, minds the clock. Returns in how many milliseconds it wants to be
+ * called again at the latest, sooner if the transport has bytes or room; 0: at once;
+ * XMPP_TINY_FOREVER: not before the transport or the application has something.
+ * A stanza begun but not sent is dropped. When: from the main loop, never from inside a callback. */
+uint32_t xmpp_tiny_poll(struct xmpp_tiny *x);
+
+/* Ends the session in order: sends what was accepted, closes the stream, TLS and the transport.
+ * Bounded by the timeout. Returns 0, or STATE when there is nothing to end. */
+int xmpp_tiny_disconnect(struct xmpp_tiny *x);
+
+enum xmpp_tiny_state xmpp_tiny_state(const struct xmpp_tiny *x);
+const char *xmpp_tiny_state_name(enum xmpp_tiny_state state);
+const char *xmpp_tiny_event_name(enum xmpp_tiny_event_kind kind);
+
+/* The error of the connection that ended or is about to; code 0 if there is none. */
+const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x);
+
+/* Our full JID; absent unless online. */
+struct xmpp_tiny_str xmpp_tiny_jid(const struct xmpp_tiny *x);
+
+/* The mechanism and channel binding in use; meaningful from AUTHENTICATED on. */
+enum xmpp_tiny_mechanism xmpp_tiny_mechanism(const struct xmpp_tiny *x);
+enum xmpp_tiny_binding xmpp_tiny_binding(const struct xmpp_tiny *x);
+
+/* The name of a mechanism, and its number or -1 for a name that is unknown. */
+const char *xmpp_tiny_mechanism_name(enum xmpp_tiny_mechanism m);
+int xmpp_tiny_mechanism_number(const char *name);
+
+/* Fills in the keys of the SCRAM login that just succeeded. Returns 0, or STATE.
+ * When: inside AUTHENTICATED, after SCRAM with a password and a salt of at most XMPP_TINY_SALT_MAX. */
+int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys);
+
+/* ---- Sending -----------------------------------------------------------------------------------
+ * A stanza is accepted whole or not at all. Returns 0 (or a request's number) when it was accepted;
+ * AGAIN when the transmit buffer is too full now (EVENT_ROOM tells when to try again); TOO_BIG when it
+ * can never fit; TEXT when a string is not fit for XML; ARGUMENT; STATE when not online. Order is kept.
+ * Absent strings leave their element or attribute out. [RFC6120 8] */
+
+struct xmpp_tiny_message {
+    struct xmpp_tiny_str to, type, id, subject, body, thread; /* type absent: "normal" */
+};
+int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *message);
+
+struct xmpp_tiny_presence {
+    struct xmpp_tiny_str to, type, id, show, status; /* type absent: available */
+    int8_t priority;                                 /* 0 is left out */
+};
+int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *presence);
+
+/* XEP-0199 ping. to absent: our own server. Returns the request's number; its ANSWER is the pong, and
+ * an error stanza from the entity is one too: it is there. */
+int xmpp_tiny_ping(struct xmpp_tiny *x, struct xmpp_tiny_str to, uint32_t timeout_ms);
+
+/* Refuses a received stanza with an error [RFC6120 8.3]. text may be absent. Errors and iq results are
+ * never answered: ARGUMENT. */
+int xmpp_tiny_reject(struct xmpp_tiny *x, struct xmpp_tiny_el stanza, enum xmpp_tiny_condition condition,
+                     struct xmpp_tiny_str text);
+
+/* Piece by piece: begin, put elements, send. Errors stick: check only what xmpp_tiny_send() returns.
+ * At most 6 elements may be open at once, the stanza included. Names are the application's own
+ * constants and are not escaped; they must live until send. Everything else is escaped.
+ *
+ *     xmpp_tiny_begin(x, "message", to, xmpp_tiny_str("chat"), id);
+ *     xmpp_tiny_put_start(x, "received", "urn:xmpp:receipts");
+ *     xmpp_tiny_put_attr(x, "id", event->id);
+ *     xmpp_tiny_put_end(x);
+ *     err = xmpp_tiny_send(x);
+ */
+void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, struct xmpp_tiny_str to,
+                     struct xmpp_tiny_str type, struct xmpp_tiny_str id);
+/* An iq request; type is "get" or "set"; the library makes the id and watches for the answer, which
+ * counts only if it comes from the address asked [RFC6120 8.2.3]. timeout_ms 0: timeout_ms of the
+ * configuration. xmpp_tiny_send() returns its number, 1..65535, or AGAIN when
+ * XMPP_TINY_MAX_REQUESTS are waiting already. */
+void xmpp_tiny_begin_request(struct xmpp_tiny *x, const char *type, struct xmpp_tiny_str to,
+                             uint32_t timeout_ms);
+/* The result for a received iq request. */
+void xmpp_tiny_begin_result(struct xmpp_tiny *x, struct xmpp_tiny_el iq);
+
+void xmpp_tiny_put_start(struct xmpp_tiny *x, const char *name, const char *ns); /* ns NULL: inherited */
+void xmpp_tiny_put_attr(struct xmpp_tiny *x, const char *name, struct xmpp_tiny_str value);
+void xmpp_tiny_put_text(struct xmpp_tiny *x, struct xmpp_tiny_str text);
+void xmpp_tiny_put_base64(struct xmpp_tiny *x, const void *data, size_t len);
+void xmpp_tiny_put_end(struct xmpp_tiny *x);
+/* XML as it is, for what is already serialised. Its characters are checked, its structure is the
+ * caller's word: a server closes the stream on XML that is not well-formed. */
+void xmpp_tiny_put_raw(struct xmpp_tiny *x, struct xmpp_tiny_str xml);
+/* <name xmlns='ns'>text</name>, or nothing when text is absent. */
+void xmpp_tiny_put_element(struct xmpp_tiny *x, const char *name, const char *ns, struct xmpp_tiny_str text);
+
+/* Closes what is open and hands the stanza over. */
+int xmpp_tiny_send(struct xmpp_tiny *x);
+
+/* ---- Engine ------------------------------------------------------------------------------------
+ * The client without I/O: xmpp_tiny_poll() is a loop over these, and a system with an event loop of
+ * its own, or a test, can be another. The engine lends windows, says what it wants, and is told what
+ * happened. Of config->stream it then calls only ops->binding. */
+
+enum xmpp_tiny_want {
+    XMPP_TINY_WANT_NOTHING,
+    XMPP_TINY_WANT_OPEN,   /* open xmpp_tiny_host(), report */
+    XMPP_TINY_WANT_SECURE, /* handshake, verify the domain, report */
+    XMPP_TINY_WANT_IO,     /* move bytes both ways; report an end or a failure */
+    XMPP_TINY_WANT_SHUT,   /* flush, close_notify, report */
+    XMPP_TINY_WANT_CLOSE   /* release the transport, report */
+};
+enum xmpp_tiny_want xmpp_tiny_want(const struct xmpp_tiny *x);
+
+/* What was wanted is done (result > 0), or failed with err and a static text or NULL; for IO, result 0
+ * is the peer's orderly end. */
+void xmpp_tiny_report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, int err, const char *detail);
+
+/* Where to connect, and the name that the server has to prove. */
+struct xmpp_tiny_str xmpp_tiny_host(const struct xmpp_tiny *x, uint16_t *port);
+struct xmpp_tiny_str xmpp_tiny_domain(const struct xmpp_tiny *x);
+
+/* Received bytes go into the window; then tell how many. The window is empty while stanzas wait to be
+ * handled by xmpp_tiny_step(). */
+void *xmpp_tiny_rx(struct xmpp_tiny *x, size_t *room);
+void xmpp_tiny_received(struct xmpp_tiny *x, size_t len);
+
+/* Bytes to be sent; then tell how many were. */
+const void *xmpp_tiny_tx(const struct xmpp_tiny *x, size_t *len);
+void xmpp_tiny_sent(struct xmpp_tiny *x, size_t len);
+
+/* Handles at most one received element, one slice of key derivation, and the clock. Returns as
+ * xmpp_tiny_poll(). */
+uint32_t xmpp_tiny_step(struct xmpp_tiny *x);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
