@@ -122,6 +122,7 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(CLOSED,         STREAM, "the server closed the stream") \
     X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often") \
     X(BIND,           STREAM, "the server refused to bind a resource") \
+    X(STANZA,         STREAM, "a stanza came back as an error; the connection goes on") \
     /* SASL */ \
     X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed") \
     X(AUTH,           SASL,   "the server refused the credentials") \
@@ -151,9 +152,11 @@ enum xmpp_tiny_origin {
 };
 
 /* What went wrong. condition and text are the peer's own words (stream error, SASL failure, stanza
- * error) or, for NET and TLS, text is the port's; absent when there are none. */
+ * error) or, for NET and TLS, text is the port's; type is that of a stanza error ("cancel", "wait" ...);
+ * absent when there are none. */
 struct xmpp_tiny_error {
     int code; /* enum xmpp_tiny_err, 0 for none */
+    struct xmpp_tiny_str type;
     struct xmpp_tiny_str condition;
     struct xmpp_tiny_str text;
 };
@@ -395,7 +398,7 @@ enum xmpp_tiny_hash { XMPP_TINY_SHA1, XMPP_TINY_SHA256, XMPP_TINY_SHA512 };
 /* Hash functions, from the TLS library. Digests are 20, 32 or 64 bytes. */
 struct xmpp_tiny_crypto {
     void (*hash)(enum xmpp_tiny_hash h, const void *data, size_t len, uint8_t *digest);
-    /* HMAC over the concatenation of count parts. [RFC2104] */
+    /* HMAC over the concatenation of count parts; digest may be key. [RFC2104] */
     void (*hmac)(enum xmpp_tiny_hash h, const void *key, size_t key_len, const struct xmpp_tiny_str *parts,
                  size_t count, uint8_t *digest);
     /* `rounds` rounds of PBKDF2's inner loop: u = HMAC(key, u), t ^= u. [RFC8018 5.2] */
@@ -496,39 +499,37 @@ struct xmpp_tiny_config {
 
 /* ---- Context -----------------------------------------------------------------------------------
  * Visible so that it can be static; private all the same. */
+struct xmpp_tiny_utf8_ {
+    uint32_t point;
+    uint8_t need, size;
+};
 struct xmpp_tiny_tok_ {
     char *buf;
-    uint16_t size;             /* of buf */
-    uint16_t base;             /* where the unit in progress begins; before it lies what is kept */
-    uint16_t in, end;          /* unread input is buf[in..end) */
-    uint16_t out;              /* the compact form is buf[base..out) */
-    uint16_t mark;             /* start of the name in progress */
-    uint16_t keep;             /* end of what is kept of a unit's first tag if it is skipped */
-    uint16_t depth, level;     /* open elements; depth at which units begin */
+    uint16_t size;     /* of buf */
+    uint16_t base;     /* where units begin; before it lies what is kept */
+    uint16_t in, end;  /* unread input: buf[in..end) */
+    uint16_t out;      /* compact form: buf[base..out) */
+    uint16_t tag, mark, colon, keep;
+    uint16_t depth, level; /* open elements; depth at which units begin */
     uint16_t open[XMPP_TINY_MAX_DEPTH];
-    uint32_t hash;             /* of the open names, while skipping */
-    uint32_t seen;             /* attribute names of this tag, as a filter for duplicates */
-    uint32_t point;            /* code point in the making */
-    uint32_t size_in;          /* bytes of the unit so far */
-    uint8_t state, quote, need, low, count, name_len, brackets, flags;
-    int8_t skip;               /* the error that made the unit be skipped, or 0 */
+    uint32_t hash, seen, bytes;
+    struct xmpp_tiny_utf8_ utf8;
+    uint8_t state, quote, tail, count, flags;
+    int8_t skip;
 };
 struct xmpp_tiny_out_ {
     char *buf;
-    uint16_t size, begin, commit, end; /* sent..committed..being written */
+    uint16_t size, begin, commit, end; /* sent .. committed .. being written */
     uint16_t stanzas;                  /* committed since the buffer was last empty */
     int8_t error;
-    uint8_t depth, in_tag, building, carry_len, carry[3];
-    const char *names[6];              /* of the elements being written */
+    uint8_t depth, flags, request, carry_len, carry[2];
+    const char *names[6];
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t u[XMPP_TINY_KEY_MAX], t[XMPP_TINY_KEY_MAX]; /* PBKDF2; later t: salted password */
-    uint8_t proof[XMPP_TINY_KEY_MAX];                   /* the server signature we expect */
+    uint8_t u[XMPP_TINY_KEY_MAX], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
+    struct xmpp_tiny_str first, challenge, nonce, salt;
     uint32_t iterations, left;
-    uint16_t first, first_len;   /* our first message, kept in the receive buffer */
-    uint16_t server, server_len; /* the server's */
-    uint16_t salt, salt_len, nonce, nonce_len;
-    uint16_t offered;            /* mechanism bits */
+    uint16_t offered;
     uint8_t mechanism, binding, bindings, flags;
 };
 struct xmpp_tiny_request_ {
@@ -656,6 +657,9 @@ void xmpp_tiny_put_element(struct xmpp_tiny *x, const char *name, const char *ns
 
 /* Closes what is open and hands the stanza over. */
 int xmpp_tiny_send(struct xmpp_tiny *x);
+
+/* A whole stanza that is serialised already, under the terms of xmpp_tiny_put_raw(). */
+int xmpp_tiny_send_raw(struct xmpp_tiny *x, struct xmpp_tiny_str stanza);
 
 /* ---- Engine ------------------------------------------------------------------------------------
  * The client without I/O: xmpp_tiny_poll() is a loop over these, and a system with an event loop of
