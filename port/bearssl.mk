@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+#
+# BearSSL for port/bearssl: include this after BUILD, CC and BEARSSL are set.
+# Gives $(BUILD)/libbearssl.a and BEARSSL_CPPFLAGS. A missing BEARSSL is fetched when it is the default;
+# BEARSSL=DIR names a source tree of your own.
+
+BUILD ?= build
+BEARSSL_DEFAULT := build/bearssl
+BEARSSL ?= $(BEARSSL_DEFAULT)
+BEARSSL_CFLAGS ?= -Os -ffunction-sections -fdata-sections
+BEARSSL_CPPFLAGS := -isystem $(BEARSSL)/inc
+
+ifndef BEARSSL_INNER
+
+# The list of sources is only known once they are there: hence a second make.
+$(BUILD)/libbearssl.a: $(BEARSSL)/inc/bearssl.h port/bearssl.mk
+	@echo "  BearSSL  $@"
+	@+$(MAKE) -s --no-print-directory -f port/bearssl.mk BEARSSL_INNER=1 \
+	    BUILD='$(BUILD)' CC='$(CC)' AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(BEARSSL_CFLAGS)' archive
+
+$(BEARSSL)/inc/bearssl.h:
+ifeq ($(BEARSSL),$(BEARSSL_DEFAULT))
+	@echo "  fetch    $(BEARSSL)"
+	@tools/fetch bearssl $(BEARSSL)
+else
+	@echo "BEARSSL=$(BEARSSL) holds no BearSSL source tree: inc/bearssl.h is missing" >&2; exit 1
+endif
+
+else
+
+BEARSSL_SOURCES := $(wildcard $(BEARSSL)/src/*.c $(BEARSSL)/src/*/*.c)
+BEARSSL_OBJECTS := $(BEARSSL_SOURCES:$(BEARSSL)/src/%.c=$(BUILD)/bearssl.o/%.o)
+
+.PHONY: archive
+archive: $(BEARSSL_OBJECTS)
+	rm -f $(BUILD)/libbearssl.a
+	$(AR) rcs $(BUILD)/libbearssl.a $(BEARSSL_OBJECTS)
+
+$(BUILD)/bearssl.o/%.o: $(BEARSSL)/src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(BEARSSL_CFLAGS) -I$(BEARSSL)/src -I$(BEARSSL)/inc -w -c -o $@ $<
+
+endif
