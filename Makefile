@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+#
+# xmpp_tiny on a host: library object, examples, tests. 'make help' lists the targets.
+# To use the library in a project of your own you need no makefile: compile xmpp_tiny.c and a port.
+#
+#   BUILD=DIR    where everything goes (build)
+#   CC, CFLAGS   compiler and optimisation
+#   BEARSSL=DIR  your own copy of BearSSL's source; without it Debian's is fetched into BUILD
+
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O2 -g
+JOBS ?= 2
+
+# Parallel unless the caller says how.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(JOBS)
+endif
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wcast-qual \
+    -Wswitch-enum -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla
+SANITIZE ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+
+include port/bearssl.mk
+BEARSSL_LIB := $(BUILD)/libbearssl.a
+
+INCLUDES := -I. -Iport -Itests $(BEARSSL_CPPFLAGS)
+COMPILE = $(CC) -std=c99 $(WARNINGS) $(INCLUDES) -MMD -MP
+
+PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
+OBJECTS := $(BUILD)/xmpp_tiny.o $(PORTS:%=$(BUILD)/%.o)
+SAN_PORTS := $(PORTS:%=$(BUILD)/san/%.o)
+
+EXAMPLES := 1-hello 2-echo 3-sensor
+PROGRAMS := $(EXAMPLES:%=$(BUILD)/%) $(BUILD)/xmpp-tiny
+
+# Tests of one room include xmpp_tiny.c; the others are linked with its object.
+INNER := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/golden/run.c))
+OUTER := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c tests/conformance.c))
+TESTS := $(INNER) $(OUTER)
+GOLDEN := $(sort $(wildcard tests/golden/*.txt))
+
+# Every suite is one word for tools/run-tests.
+UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
+    $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
+E2E_SUITES = $(foreach t,$(sort $(wildcard tests/e2e/run tests/e2e/run.sh tests/e2e/run.py)),'$(t)')
+SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'$(t)')
+CODE_SUITES = '$(MAKE) -s warnings' '$(MAKE) -s symbols' '$(MAKE) -s format-check'
+
+# ---- Build -------------------------------------------------------------------------------------
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: all
+all: $(OBJECTS) $(PROGRAMS) ## library object, ports, examples, command line tool
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/san/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) $(SANITIZE) -c -o $@ $<
+
+# Ports and whatever uses them see BearSSL's headers, which have to be fetched first.
+$(PORTS:%=$(BUILD)/%.o) $(SAN_PORTS): | $(BEARSSL_LIB)
+
+$(EXAMPLES:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/examples/%/main.o $(BUILD)/examples/common.o $(OBJECTS) $(BEARSSL_LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/xmpp-tiny: $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c)) $(OBJECTS) $(BEARSSL_LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(INNER): $(BUILD)/%: $(BUILD)/san/%.o $(SAN_PORTS) $(BEARSSL_LIB)
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+$(OUTER): $(BUILD)/%: $(BUILD)/san/%.o $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS) $(BEARSSL_LIB)
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+# ---- Test --------------------------------------------------------------------------------------
+
+.PHONY: check check-all check-build
+check: ## install what is needed, build, run every test; ends in 'N passed, N failed'
+	@tools/install check || { echo '0 passed, 1 failed'; exit 1; }
+	@$(MAKE) --no-print-directory check-build || { echo '0 passed, 1 failed'; exit 1; }
+	@$(MAKE) --no-print-directory check-all
+check-build: all $(TESTS)
+check-all:
+	@tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CODE_SUITES) $(UNIT_SUITES) $(SCRIPT_SUITES)
+
+.PHONY: unit
+unit: $(TESTS) ## the fast tests alone: rooms, golden sessions, ports; no network beyond loopback
+	@tools/run-tests -j $(JOBS) $(UNIT_SUITES)
+
+.PHONY: e2e
+e2e: all ## the tests against real servers alone
+	@tools/run-tests -j $(JOBS) $(E2E_SUITES)
+
+.PHONY: warnings
+warnings: | $(BEARSSL_LIB) ## every file through gcc and clang with all warnings as errors; the header as C++11
+	@WARNINGS='$(WARNINGS)' INCLUDES='$(INCLUDES)' tools/warnings
+
+.PHONY: symbols
+symbols: $(OBJECTS) ## only xmpp_tiny_ is exported, nothing unwelcome is called, no mutable data
+	@tools/symbols $(OBJECTS)
+
+# ---- Show and measure --------------------------------------------------------------------------
+
+.PHONY: demo
+demo: ## a sensor logs in to a real server on this machine, publishes, answers; under a minute
+	@tools/install demo
+	@$(MAKE) --no-print-directory all
+	@tools/demo
+
+.PHONY: size
+size: ## flash, RAM and worst stack on Cortex-M0+, M3, M4 and RV32
+	@tools/install check
+	@tools/size
+
+.PHONY: rooms
+rooms: ## calls that go up the floor plan; there must be none
+	@tools/rooms
+
+.PHONY: bench
+bench: ## tokenizer instructions per byte, next to expat
+	@tools/install bench
+	@tools/bench
+
+# ---- Keep tidy ---------------------------------------------------------------------------------
+
+SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
+
+.PHONY: format format-check
+format: ## lay out all C files
+	clang-format -i $(SOURCES)
+format-check: ## complain about C files that are not laid out
+	@tools/format-check $(SOURCES)
+
+.PHONY: clean
+clean: ## remove all that was built or fetched
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
