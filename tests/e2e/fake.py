@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: MIT
+"""A scripted XMPP server for what real servers never do. A script is a function of one Connection; what
+the client sent is kept apart by phase: plain before TLS, clear inside TLS."""
+
+import base64
+import hashlib
+import hmac
+import re
+import socket
+import ssl
+import struct
+import threading
+
+from harness import PATIENCE, Failure
+
+TLS = "urn:ietf:params:xml:ns:xmpp-tls"
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+STREAMS = "urn:ietf:params:xml:ns:xmpp-streams"
+
+STARTTLS = f"<starttls xmlns='{TLS}'><required/></starttls>"
+BINDING = f"<bind xmlns='{BIND}'/>"
+HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
+
+
+def mechanisms(*names):
+    return f"<mechanisms xmlns='{SASL}'>" + "".join(f"<mechanism>{n}</mechanism>" for n in names) + "</mechanisms>"
+
+
+def encode(text):
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
+
+
+class Gone(Exception):
+    """The client closed or broke the connection; how is "notify", "cut" or "reset"."""
+
+
+class Connection:
+    def __init__(self, sock, fake):
+        self.socket, self.fake = sock, fake
+        self.plain, self.clear = b"", b""
+        self.secure = False
+        self.server_name = None
+        self.end = None  # how the client ended: see Gone
+        self.at = 0      # how much of the phase's bytes the script has used
+        sock.settimeout(PATIENCE)
+
+    # -- bytes --
+
+    def got(self):
+        return self.clear if self.secure else self.plain
+
+    def _receive(self):
+        try:
+            data = self.socket.recv(65536)
+            how = "notify" if self.secure else "cut"
+        except ssl.SSLEOFError:
+            data, how = b"", "cut"
+        except (ConnectionError, ssl.SSLError):
+            data, how = b"", "reset"
+        if not data:
+            self.end = how
+            raise Gone(how)
+        if self.secure:
+            self.clear += data
+        else:
+            self.plain += data
+
+    def expect(self, pattern):
+        """Reads on until the pattern matches what the client sent since the last match."""
+        compiled = re.compile(pattern.encode(), re.S)
+        while True:
+            match = compiled.search(self.got(), self.at)
+            if match:
+                self.at = match.end()
+                return match
+            self._receive()
+
+    def rest(self):
+        """Reads until the client ends the connection."""
+        try:
+            while True:
+                self._receive()
+        except (Gone, TimeoutError):
+            pass
+
+    def send(self, text):
+        self.socket.sendall(text if isinstance(text, bytes) else text.encode())
+
+    # -- ends of a connection --
+
+    def cut(self):
+        """FIN; without close_notify where there is TLS."""
+        if self.secure:
+            self.socket = socket.socket(fileno=self.socket.detach())
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.socket(fileno=self.socket.detach()).close()
+
+    def notify(self):
+        """close_notify and FIN, reading on until the client does the same."""
+        try:
+            self.socket.unwrap()
+        except (OSError, ValueError):
+            pass
+
+    # -- steps --
+
+    def header(self, host="a.test", answer=True):
+        self.expect(r"<stream:stream\s[^>]*>")
+        if answer:
+            self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream="
+                      f"'http://etherx.jabber.org/streams' version='1.0' id='fake-{self.at}' from='{host}'>")
+
+    def features(self, inner):
+        self.send(f"<stream:features>{inner}</stream:features>")
+
+    def tls(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.fake.certificate, self.fake.key)
+
+        def named(_socket, name, _context):
+            self.server_name = name
+
+        context.sni_callback = named
+        try:
+            self.socket = context.wrap_socket(self.socket, server_side=True, suppress_ragged_eofs=False)
+        except (OSError, ValueError) as error:
+            self.end = f"handshake: {error}"
+            raise Gone(self.end) from error
+        self.secure, self.at = True, 0
+
+    def starttls(self, extra=""):
+        """From the connection to inside TLS; extra follows <proceed/> in the same segment."""
+        self.header()
+        self.features(STARTTLS)
+        self.expect(r"<starttls\s[^>]*/>")
+        self.send(f"<proceed xmlns='{TLS}'/>{extra}")
+        self.tls()
+
+    def offer(self, *names, more=""):
+        """The stream inside TLS, up to the client's <auth/>."""
+        self.header()
+        self.features(mechanisms(*names) + more)
+        match = self.expect(r"<auth\s([^>]*?)(?:/>|>([^<]*)</auth>)")
+        return base64.b64decode(match.group(2) or b"")
+
+    def scram(self, mechanism="SCRAM-SHA-256", password="secret", nonce=None, iterations=4096, salt=b"throw-away salt",
+              signature="right"):
+        """nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it),
+        or error (server-error in its place)."""
+        first = self.offer(mechanism).decode()
+        bare = first.split(",", 2)[2]
+        ours = bare.rsplit("r=", 1)[1]
+        full = ours + "SeRvEr" if nonce is None else nonce(ours)
+        server_first = f"r={full},s={encode(salt)},i={iterations}"
+        self.send(f"<challenge xmlns='{SASL}'>{encode(server_first)}</challenge>")
+        final = base64.b64decode(self.expect(r"<response[^>]*>([^<]*)</response>").group(1)).decode()
+        name = HASHES[mechanism]
+        salted = hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations)
+        without, proof = final.rsplit(",p=", 1)
+        message = ",".join((bare, server_first, without)).encode()
+        client_key = hmac.digest(salted, b"Client Key", name)
+        mask = hmac.digest(hashlib.new(name, client_key).digest(), message, name)
+        if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
+            raise Failure("the client's proof is wrong")
+        right = hmac.digest(hmac.digest(salted, b"Server Key", name), message, name)
+        text = {"right": "v=" + encode(right), "wrong": "v=" + encode(bytes(len(right))), "missing": None,
+                "error": "e=other-error"}[signature]
+        self.send(f"<success xmlns='{SASL}'/>" if text is None else
+                  f"<success xmlns='{SASL}'>{encode(text)}</success>")
+
+    def bind(self, jid="alice@a.test/fake"):
+        self.header()
+        self.features(BINDING)
+        request = self.expect(rf"<iq\s([^>]*)><bind xmlns='{BIND}'(?:/>|>.*?</bind>)</iq>")
+        number = re.search(rb"id=['\"]([^'\"]*)", request.group(1)).group(1).decode()
+        self.send(f"<iq type='result' id='{number}'><bind xmlns='{BIND}'><jid>{jid}</jid></bind></iq>")
+
+    def online(self):
+        self.starttls()
+        self.scram()
+        self.bind()
+
+
+class Fake:
+    """Listens on 127.0.0.1; every connection is put into connections and runs the script."""
+
+    def __init__(self, script, pki=None, certificate="a.test"):
+        self.script = script
+        if pki:
+            self.certificate, self.key = f"{pki}/{certificate}.crt", f"{pki}/{certificate}.key"
+        self.connections = []
+        self.problem = None
+        self.threads = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.where = f"127.0.0.1:{self.port}"
+        self.acceptor = threading.Thread(target=self._accept, daemon=True)
+        self.acceptor.start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            connection = Connection(sock, self)
+            self.connections.append(connection)
+            thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def _run(self, connection):
+        try:
+            self.script(connection)
+            connection.rest()
+        except (Gone, ConnectionError):
+            pass
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            connection.socket.close()
+
+    def finish(self):
+        """After the client has ended: waits for the scripts; complains if one went wrong."""
+        for thread in self.threads:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                raise Failure("the client left its connection open")
+        if self.problem:
+            raise Failure(f"fake server: {self.problem}")
+
+    def only(self):
+        """The one connection there was."""
+        if len(self.connections) != 1:
+            raise Failure(f"{len(self.connections)} connections, not 1")
+        return self.connections[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # shutdown() wakes accept(); close() alone would not.
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        for connection in self.connections:
+            try:
+                connection.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
