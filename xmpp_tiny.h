@@ -526,7 +526,7 @@ struct xmpp_tiny_out_ {
     const char *names[6];
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t u[XMPP_TINY_KEY_MAX], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
+    uint8_t u[XMPP_TINY_KEY_MAX + 2], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
     struct xmpp_tiny_str first, challenge, nonce, salt;
     uint32_t iterations, left;
     uint16_t offered;
@@ -537,7 +537,6 @@ struct xmpp_tiny_request_ {
     uint32_t address; /* digest of whom was asked */
     uint32_t deadline;
     uint16_t number; /* 0: free */
-    uint8_t self;
 };
 struct xmpp_tiny {
     const struct xmpp_tiny_config *config;
@@ -550,8 +549,8 @@ struct xmpp_tiny {
     struct xmpp_tiny_str bound;
     uint32_t deadline, write_deadline;
     struct xmpp_tiny_str host;
-    uint16_t next_request, port;
-    uint8_t state, flags, features, redirects;
+    uint16_t next_request, port, flags;
+    uint8_t state, features, redirects, held;
 };
 
 /* ---- Life of a connection ---------------------------------------------------------------------- */
