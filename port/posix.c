@@ -104,6 +104,7 @@ static void drop_socket(struct xmpp_tiny_posix *p)
     }
     p->fd = -1;
     p->full = false;
+    p->broken = 0;
 }
 
 static int fail(struct xmpp_tiny_posix *p, int error, const char *detail)
@@ -261,13 +262,30 @@ static int op_read(struct xmpp_tiny_stream *s, void *buf, size_t len)
     do {
         n = recv(p->fd, buf, len < IO_MAX ? len : IO_MAX, 0);
     } while (n < 0 && errno == EINTR);
-    if (n >= 0) {
+    if (n > 0) {
         return (int)n;
+    }
+    if (n == 0) {
+        return p->broken == 0 ? 0 : fail(p, XMPP_TINY_ERR_LOST, errno_text(p->broken));
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
         return XMPP_TINY_IO_AGAIN;
     }
     return fail(p, XMPP_TINY_ERR_LOST, errno_text(errno));
+}
+
+/* What the peer sent before it cut us off is worth reading: it may say why. Until that is done, a
+ * failed write counts as "later"; then read reports the failure. */
+static int write_failed(struct xmpp_tiny_posix *p, int error)
+{
+    char byte;
+
+    p->broken = error;
+    p->full = false;
+    if (recv(p->fd, &byte, 1, MSG_PEEK) > 0) {
+        return XMPP_TINY_IO_AGAIN;
+    }
+    return fail(p, XMPP_TINY_ERR_LOST, errno_text(error));
 }
 
 static int op_write(struct xmpp_tiny_stream *s, const void *buf, size_t len)
@@ -289,7 +307,7 @@ static int op_write(struct xmpp_tiny_stream *s, const void *buf, size_t len)
         p->full = true;
         return XMPP_TINY_IO_AGAIN;
     }
-    return fail(p, XMPP_TINY_ERR_LOST, errno_text(errno));
+    return write_failed(p, errno);
 }
 
 static int op_shut(struct xmpp_tiny_stream *s)

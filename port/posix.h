@@ -32,6 +32,7 @@ struct xmpp_tiny_posix {
     int fd; /* -1: none */
     int error;
     const char *detail;
+    int broken;     /* the errno of a write that failed while there was something to read, or 0 */
     uint32_t since; /* when the attempt under way began */
     union xmpp_tiny_posix_address_ addresses[XMPP_TINY_POSIX_ADDRESSES];
     uint8_t count, next; /* addresses known; the one to try next */

@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * TLS as a stream over another stream: see bearssl.h.
+ *
+ * BearSSL's engine does no I/O of its own; push() and pull() carry its records to and from the inner
+ * stream, and every operation is a short loop over them. What the application writes gathers in the
+ * engine's record buffer and is closed off as one record by the next read() or shut(), or when full.
+ *
+ * Until secure() is called, bytes pass straight through; none is kept here, so none that arrived in the
+ * clear can show up inside TLS.
+ *
+ * Four fields of BearSSL's visible engine struct are used that have no function: saved_finished,
+ * shutdown_recv, record_type_out and log_max_frag_len (BearSSL 0.6).
+ */
+#include "port/bearssl.h"
+
+#include <string.h>
+
+enum { STATE_CLOSED, STATE_OPENING, STATE_PLAIN, STATE_HANDSHAKE, STATE_SECURE, STATE_SHUT, STATE_FAILED };
+
+/* Inner reads in one call, so that a peer that floods us cannot keep a call from returning. A
+ * handshake takes some 30. */
+#define READS_MAX 256
+
+#define RECORD_ALERT 21 /* record type [RFC5246 6.2.1] */
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+#if XMPP_TINY_ENABLE_NAMES
+static const char *const error_texts[] = {
+    [BR_ERR_BAD_PARAM] = "the server's certificate chain is empty, or a parameter is wrong",
+    [BR_ERR_BAD_STATE] = "wrong state",
+    [BR_ERR_UNSUPPORTED_VERSION] = "the server does not speak TLS 1.2",
+    [BR_ERR_BAD_VERSION] = "a record has another TLS version",
+    [BR_ERR_BAD_LENGTH] = "a record has a wrong length",
+    [BR_ERR_TOO_LARGE] = "a record exceeds the buffer",
+    [BR_ERR_BAD_MAC] = "a record does not decrypt",
+    [BR_ERR_NO_RANDOM] = "no random numbers",
+    [BR_ERR_UNKNOWN_TYPE] = "a record has an unknown type",
+    [BR_ERR_UNEXPECTED] = "an unexpected message",
+    [BR_ERR_BAD_CCS] = "bad ChangeCipherSpec",
+    [BR_ERR_BAD_ALERT] = "bad alert",
+    [BR_ERR_BAD_HANDSHAKE] = "bad handshake message",
+    [BR_ERR_OVERSIZED_ID] = "bad session id",
+    [BR_ERR_BAD_CIPHER_SUITE] = "the server chose a cipher suite that was not offered",
+    [BR_ERR_BAD_COMPRESSION] = "the server chose compression",
+    [BR_ERR_BAD_FRAGLEN] = "the server chose another fragment length",
+    [BR_ERR_BAD_SECRENEG] = "bad renegotiation info",
+    [BR_ERR_EXTRA_EXTENSION] = "an extension that was not offered",
+    [BR_ERR_BAD_SNI] = "bad server name extension",
+    [BR_ERR_BAD_HELLO_DONE] = "bad ServerHelloDone",
+    [BR_ERR_LIMIT_EXCEEDED] = "a key or signature is too large",
+    [BR_ERR_BAD_FINISHED] = "the server's Finished is wrong",
+    [BR_ERR_RESUME_MISMATCH] = "bad session resumption",
+    [BR_ERR_INVALID_ALGORITHM] = "an algorithm or curve that was not offered",
+    [BR_ERR_BAD_SIGNATURE] = "the server's key exchange signature is wrong",
+    [BR_ERR_WRONG_KEY_USAGE] = "the certificate's key does not fit the cipher suite",
+    [BR_ERR_NO_CLIENT_AUTH] = "no client certificate",
+    [BR_ERR_X509_INVALID_VALUE] = "certificate: invalid value",
+    [BR_ERR_X509_TRUNCATED] = "certificate: truncated",
+    [BR_ERR_X509_EMPTY_CHAIN] = "certificate: empty chain",
+    [BR_ERR_X509_INNER_TRUNC] = "certificate: an element is truncated",
+    [BR_ERR_X509_BAD_TAG_CLASS] = "certificate: bad tag class",
+    [BR_ERR_X509_BAD_TAG_VALUE] = "certificate: bad tag value",
+    [BR_ERR_X509_INDEFINITE_LENGTH] = "certificate: indefinite length",
+    [BR_ERR_X509_EXTRA_ELEMENT] = "certificate: extra element",
+    [BR_ERR_X509_UNEXPECTED] = "certificate: unexpected element",
+    [BR_ERR_X509_NOT_CONSTRUCTED] = "certificate: not constructed",
+    [BR_ERR_X509_NOT_PRIMITIVE] = "certificate: not primitive",
+    [BR_ERR_X509_PARTIAL_BYTE] = "certificate: partial byte",
+    [BR_ERR_X509_BAD_BOOLEAN] = "certificate: bad boolean",
+    [BR_ERR_X509_OVERFLOW] = "certificate: a number is too large",
+    [BR_ERR_X509_BAD_DN] = "certificate: bad name",
+    [BR_ERR_X509_BAD_TIME] = "certificate: bad time",
+    [BR_ERR_X509_UNSUPPORTED] = "certificate: unsupported key or signature algorithm",
+    [BR_ERR_X509_LIMIT_EXCEEDED] = "certificate: key or signature is too large",
+    [BR_ERR_X509_WRONG_KEY_TYPE] = "certificate: wrong key type",
+    [BR_ERR_X509_BAD_SIGNATURE] = "certificate: bad signature",
+    [BR_ERR_X509_TIME_UNKNOWN] = "certificate: the time is unknown",
+    [BR_ERR_X509_EXPIRED] = "certificate: expired or not yet valid",
+    [BR_ERR_X509_DN_MISMATCH] = "certificate: the chain is not in order",
+    [BR_ERR_X509_BAD_SERVER_NAME] = "certificate: not for this name",
+    [BR_ERR_X509_CRITICAL_EXTENSION] = "certificate: unknown critical extension",
+    [BR_ERR_X509_NOT_CA] = "certificate: the issuer is no certificate authority",
+    [BR_ERR_X509_FORBIDDEN_KEY_USAGE] = "certificate: its key must not be used for this",
+    [BR_ERR_X509_WEAK_PUBLIC_KEY] = "certificate: the key is too short",
+    [BR_ERR_X509_NOT_TRUSTED] = "certificate: no trust anchor vouches for it",
+};
+
+static const char *alert_text(int alert)
+{
+    switch (alert) {
+    case 10:
+        return "alert from the server: unexpected_message";
+    case 20:
+        return "alert from the server: bad_record_mac";
+    case 22:
+        return "alert from the server: record_overflow";
+    case 40:
+        return "alert from the server: handshake_failure";
+    case 42:
+        return "alert from the server: bad_certificate";
+    case 43:
+        return "alert from the server: unsupported_certificate";
+    case 44:
+        return "alert from the server: certificate_revoked";
+    case 45:
+        return "alert from the server: certificate_expired";
+    case 46:
+        return "alert from the server: certificate_unknown";
+    case 47:
+        return "alert from the server: illegal_parameter";
+    case 48:
+        return "alert from the server: unknown_ca";
+    case 49:
+        return "alert from the server: access_denied";
+    case 50:
+        return "alert from the server: decode_error";
+    case 51:
+        return "alert from the server: decrypt_error";
+    case 70:
+        return "alert from the server: protocol_version";
+    case 71:
+        return "alert from the server: insufficient_security";
+    case 80:
+        return "alert from the server: internal_error";
+    case 86:
+        return "alert from the server: inappropriate_fallback";
+    case 90:
+        return "alert from the server: user_canceled";
+    case 100:
+        return "alert from the server: no_renegotiation";
+    case 109:
+        return "alert from the server: missing_extension";
+    case 110:
+        return "alert from the server: unsupported_extension";
+    case 112:
+        return "alert from the server: unrecognized_name";
+    case 116:
+        return "alert from the server: certificate_required";
+    case 120:
+        return "alert from the server: no_application_protocol";
+    default:
+        return "alert from the server";
+    }
+}
+
+static const char *error_text(int error)
+{
+    if (error >= BR_ERR_SEND_FATAL_ALERT) {
+        return "fatal alert sent";
+    }
+    if (error >= BR_ERR_RECV_FATAL_ALERT) {
+        return alert_text(error - BR_ERR_RECV_FATAL_ALERT);
+    }
+    return (size_t)error < sizeof error_texts / sizeof error_texts[0] ? error_texts[error] : NULL;
+}
+#else
+static const char *error_text(int error)
+{
+    (void)error;
+    return NULL;
+}
+#endif
+
+static int error_code(int error)
+{
+    switch (error) {
+    case BR_ERR_TOO_LARGE:
+        return XMPP_TINY_ERR_TLS_RECORD;
+    case BR_ERR_NO_RANDOM:
+        return XMPP_TINY_ERR_RANDOM;
+    case BR_ERR_X509_NOT_TRUSTED:
+        return XMPP_TINY_ERR_CERT_UNTRUSTED;
+    case BR_ERR_X509_BAD_SERVER_NAME:
+        return XMPP_TINY_ERR_CERT_NAME;
+    case BR_ERR_X509_EXPIRED:
+        return XMPP_TINY_ERR_CERT_TIME;
+    case BR_ERR_X509_TIME_UNKNOWN:
+        return XMPP_TINY_ERR_CLOCK;
+    default:
+        return error >= BR_ERR_X509_OK && error < 64 ? XMPP_TINY_ERR_CERT : XMPP_TINY_ERR_TLS;
+    }
+}
+
+static int fail(struct xmpp_tiny_bearssl *t, int error, const char *detail)
+{
+    if (t->state != STATE_FAILED) {
+        t->error = error;
+        t->detail = detail;
+    }
+    t->state = STATE_FAILED;
+    return XMPP_TINY_IO_FAILED;
+}
+
+/* Out of order; or after a failure, whose cause is kept. A closed stream can still be opened. */
+static int not_open(struct xmpp_tiny_bearssl *t)
+{
+    bool closed = t->state == STATE_CLOSED;
+
+    (void)fail(t, XMPP_TINY_ERR_BUG, "the connection is not open");
+    t->state = closed ? STATE_CLOSED : STATE_FAILED;
+    return XMPP_TINY_IO_FAILED;
+}
+
+static int fail_inner(struct xmpp_tiny_bearssl *t)
+{
+    const char *detail = NULL;
+    int error = t->config->inner->ops->error(t->config->inner, &detail);
+
+    return fail(t, error, detail);
+}
+
+/* Hands on a result of the inner stream. */
+static int from_inner(struct xmpp_tiny_bearssl *t, int result)
+{
+    return result >= 0 || result == XMPP_TINY_IO_AGAIN ? result : fail_inner(t);
+}
+
+/* Tells the server why its certificate was refused; at that point of the handshake nothing is
+ * encrypted yet. As good as it gets: the connection is about to be closed in any case. */
+static void alert_certificate(struct xmpp_tiny_bearssl *t, int error)
+{
+    uint8_t alert[] = {RECORD_ALERT, 3, 3, 0, 2, 2, 42};
+
+    switch (error) {
+    case BR_ERR_X509_NOT_TRUSTED:
+        alert[6] = 48;
+        break;
+    case BR_ERR_X509_EXPIRED:
+        alert[6] = 45;
+        break;
+    case BR_ERR_X509_BAD_SERVER_NAME:
+        alert[6] = 46;
+        break;
+    default:
+        break;
+    }
+    (void)t->config->inner->ops->write(t->config->inner, alert, sizeof alert);
+}
+
+/* The engine has closed: 0 after close_notify in both directions, else FAILED. */
+static int engine_end(struct xmpp_tiny_bearssl *t)
+{
+    int error = br_ssl_engine_last_error(&t->client.eng);
+
+    if (error == BR_ERR_OK) {
+        return 0;
+    }
+    if (error > BR_ERR_X509_OK && error < 64) {
+        alert_certificate(t, error);
+    }
+    return fail(t, error_code(error), error_text(error));
+}
+
+static bool engine_closed(const struct xmpp_tiny_bearssl *t)
+{
+    return br_ssl_engine_current_state(&t->client.eng) == BR_SSL_CLOSED;
+}
+
+/* ---- Records ----------------------------------------------------------------------------------- */
+
+/* Hands finished records to the inner stream. Returns > 0 when there is none left, AGAIN, FAILED. All
+ * that may be left after the server's close_notify is our own: if it cannot be sent, nobody misses it. */
+static int push(struct xmpp_tiny_bearssl *t)
+{
+    struct xmpp_tiny_stream *inner = t->config->inner;
+
+    for (;;) {
+        size_t len;
+        const unsigned char *record = br_ssl_engine_sendrec_buf(&t->client.eng, &len);
+        int n;
+        if (record == NULL) {
+            return 1;
+        }
+        n = inner->ops->write(inner, record, len);
+        if (n == XMPP_TINY_IO_AGAIN) {
+            return n;
+        }
+        if (n == 0 || (n > 0 && (size_t)n > len)) {
+            return fail(t, XMPP_TINY_ERR_BUG, "the inner stream's write() returned an impossible count");
+        }
+        if (n < 0) {
+            return t->client.eng.shutdown_recv ? 1 : fail_inner(t);
+        }
+        br_ssl_engine_sendrec_ack(&t->client.eng, (size_t)n);
+    }
+}
+
+/* Takes some bytes from the inner stream. Returns > 0 when there were some, AGAIN, FAILED. */
+static int pull(struct xmpp_tiny_bearssl *t)
+{
+    struct xmpp_tiny_stream *inner = t->config->inner;
+    size_t len;
+    unsigned char *room = br_ssl_engine_recvrec_buf(&t->client.eng, &len);
+    int n;
+
+    if (room == NULL) {
+        return XMPP_TINY_IO_AGAIN;
+    }
+    n = inner->ops->read(inner, room, len);
+    if (n == XMPP_TINY_IO_AGAIN) {
+        return n;
+    }
+    if (n == 0) {
+        return fail(t, XMPP_TINY_ERR_TRUNCATED,
+                    t->state == STATE_HANDSHAKE ? "the server ended the connection during the handshake"
+                                                : "the connection ended without close_notify");
+    }
+    if (n > 0 && (size_t)n > len) {
+        return fail(t, XMPP_TINY_ERR_BUG, "the inner stream's read() returned an impossible count");
+    }
+    if (n < 0) {
+        return fail_inner(t);
+    }
+    br_ssl_engine_recvrec_ack(&t->client.eng, (size_t)n);
+    return n;
+}
+
+/* ---- Handshake --------------------------------------------------------------------------------- */
+
+/* memset() that the compiler cannot leave out. */
+static void wipe(void *data, size_t len)
+{
+    volatile unsigned char *at = data;
+
+    while (len-- > 0) {
+        *at++ = 0;
+    }
+}
+
+/* Sets the time that certificates are checked against; false if there is none. */
+static bool set_time(struct xmpp_tiny_bearssl *t)
+{
+    const struct xmpp_tiny_platform *platform = t->config->platform;
+    int64_t now = platform->unix_time == NULL ? 0 : platform->unix_time(platform->ctx);
+
+    if (now < t->config->time_floor) {
+        now = t->config->time_floor;
+    }
+    if (now <= 0) {
+        return false;
+    }
+    /* BearSSL counts days from 1 January of the year 0; 719,528 of them lie before 1970. */
+    br_x509_minimal_set_time(&t->leaf.minimal, (uint32_t)(now / 86400) + 719528U, (uint32_t)(now % 86400));
+    return true;
+}
+
+/* BearSSL asks servers for fragments that fit the smaller of both buffers. Only the input matters for
+ * what the server may send; what we send stays within max_frag_len all the same. */
+static void set_buffers(struct xmpp_tiny_bearssl *t)
+{
+    const struct xmpp_tiny_bearssl_config *config = t->config;
+    br_ssl_engine_context *engine = &t->client.eng;
+    unsigned char log = 14;
+
+    br_ssl_engine_set_buffers_bidi(engine, config->in, config->in_size, config->out, config->out_size);
+    if (config->in_size < XMPP_TINY_BEARSSL_IN_MAX) {
+        log = 12;
+        while (log > 9 && config->in_size < ((size_t)1 << log) + 325) {
+            log--;
+        }
+    }
+    engine->log_max_frag_len = log;
+}
+
+static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str name)
+{
+    const struct xmpp_tiny_bearssl_config *config = t->config;
+    br_ssl_engine_context *engine = &t->client.eng;
+    char text[256];
+    unsigned char seed[32];
+
+    if (name.len == 0 || name.len >= sizeof text || memchr(name.ptr, 0, name.len) != NULL) {
+        return fail(t, XMPP_TINY_ERR_CERT_NAME, "the name to verify is empty, too long or malformed");
+    }
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+
+    br_ssl_client_zero(&t->client);
+    xmpp_tiny_bearssl_leaf_init_(&t->leaf, config->anchors, config->anchor_count);
+    if (!set_time(t)) {
+        return fail(t, XMPP_TINY_ERR_CLOCK, "the platform knows no time and no floor is configured");
+    }
+    if (!config->platform->random(config->platform->ctx, seed, sizeof seed)) {
+        return fail(t, XMPP_TINY_ERR_RANDOM, NULL);
+    }
+    xmpp_tiny_bearssl_profile(&t->client, &t->leaf.minimal);
+    br_ssl_engine_set_x509(engine, &t->leaf.vtable);
+    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
+    if (!t->spoke) {
+        /* Direct TLS: this tells a server behind a shared port what follows. [XEP-0368] */
+        t->alpn[0] = "xmpp-client";
+        br_ssl_engine_set_protocol_names(engine, t->alpn, 1);
+    }
+    if (config->identity != NULL) {
+        config->identity->use(&t->client, config->identity);
+    }
+    set_buffers(t);
+    br_ssl_engine_inject_entropy(engine, seed, sizeof seed);
+    wipe(seed, sizeof seed);
+    t->state = STATE_HANDSHAKE;
+    if (!br_ssl_client_reset(&t->client, text, 0)) {
+        return engine_end(t);
+    }
+    return 1;
+}
+
+static int op_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    int reads, n;
+
+    if (t->state == STATE_PLAIN && handshake_begin(t, name) < 0) {
+        return XMPP_TINY_IO_FAILED;
+    }
+    if (t->state != STATE_HANDSHAKE) {
+        return not_open(t);
+    }
+    for (reads = 0; reads < READS_MAX; reads++) {
+        if (push(t) == XMPP_TINY_IO_FAILED) {
+            return XMPP_TINY_IO_FAILED;
+        }
+        if (engine_closed(t)) {
+            if (engine_end(t) == 0) {
+                (void)fail(t, XMPP_TINY_ERR_TLS, "the server closed TLS during the handshake");
+            }
+            return XMPP_TINY_IO_FAILED;
+        }
+        if ((br_ssl_engine_current_state(&t->client.eng) & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0) {
+            t->state = STATE_SECURE;
+            return 1;
+        }
+        n = pull(t);
+        if (n < 0) {
+            return n;
+        }
+    }
+    return XMPP_TINY_IO_AGAIN;
+}
+
+/* ---- Stream ------------------------------------------------------------------------------------ */
+
+static int op_open(struct xmpp_tiny_stream *s, struct xmpp_tiny_str host, uint16_t port)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    int n;
+
+    if (t->state != STATE_CLOSED && t->state != STATE_OPENING) {
+        return fail(t, XMPP_TINY_ERR_BUG, "open() on a connection that is open");
+    }
+    t->state = STATE_OPENING;
+    t->spoke = false;
+    n = from_inner(t, t->config->inner->ops->open(t->config->inner, host, port));
+    if (n > 0) {
+        t->state = STATE_PLAIN;
+    }
+    return n;
+}
+
+static int secure_read(struct xmpp_tiny_bearssl *t, void *buf, size_t len)
+{
+    br_ssl_engine_context *engine = &t->client.eng;
+    int reads, n;
+
+    br_ssl_engine_flush(engine, 0);
+    for (reads = 0; reads < READS_MAX; reads++) {
+        size_t ready;
+        const unsigned char *data;
+        if (push(t) == XMPP_TINY_IO_FAILED) {
+            return XMPP_TINY_IO_FAILED;
+        }
+        data = br_ssl_engine_recvapp_buf(engine, &ready);
+        if (data != NULL) {
+            ready = ready < len ? ready : len;
+            memcpy(buf, data, ready);
+            br_ssl_engine_recvapp_ack(engine, ready);
+            return (int)ready;
+        }
+        if (engine_closed(t)) {
+            return engine_end(t);
+        }
+        if (engine->shutdown_recv) { /* close_notify has come; shut() sees to ours */
+            return 0;
+        }
+        n = pull(t);
+        if (n < 0) {
+            return n;
+        }
+    }
+    return XMPP_TINY_IO_AGAIN;
+}
+
+static int op_read(struct xmpp_tiny_stream *s, void *buf, size_t len)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+
+    switch (t->state) {
+    case STATE_PLAIN:
+        return from_inner(t, t->config->inner->ops->read(t->config->inner, buf, len));
+    case STATE_SECURE:
+    case STATE_SHUT:
+        return secure_read(t, buf, len);
+    default:
+        return not_open(t);
+    }
+}
+
+static int secure_write(struct xmpp_tiny_bearssl *t, const void *buf, size_t len)
+{
+    br_ssl_engine_context *engine = &t->client.eng;
+    const unsigned char *data = buf;
+    size_t taken = 0;
+
+    for (;;) {
+        size_t room;
+        unsigned char *record;
+        if (push(t) == XMPP_TINY_IO_FAILED) {
+            return XMPP_TINY_IO_FAILED;
+        }
+        if (engine_closed(t) || engine->shutdown_recv) {
+            return fail(t, XMPP_TINY_ERR_ENDED, "the server has closed TLS");
+        }
+        record = br_ssl_engine_sendapp_buf(engine, &room);
+        if (record == NULL) {
+            return taken > 0 ? (int)taken : XMPP_TINY_IO_AGAIN;
+        }
+        room = room < len - taken ? room : len - taken;
+        memcpy(record, data + taken, room);
+        br_ssl_engine_sendapp_ack(engine, room);
+        taken += room;
+        if (taken == len) {
+            return (int)taken;
+        }
+    }
+}
+
+static int op_write(struct xmpp_tiny_stream *s, const void *buf, size_t len)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+
+    switch (t->state) {
+    case STATE_PLAIN:
+        t->spoke = true;
+        return from_inner(t, t->config->inner->ops->write(t->config->inner, buf, len));
+    case STATE_SECURE:
+        return secure_write(t, buf, len < 0x7FFF ? len : 0x7FFF);
+    default:
+        return not_open(t);
+    }
+}
+
+/* Brings close_notify out. Received data is dropped; with one buffer for both directions, the record
+ * that is arriving has to come in first. Returns > 0 done, AGAIN, FAILED. */
+static int close_notify(struct xmpp_tiny_bearssl *t)
+{
+    br_ssl_engine_context *engine = &t->client.eng;
+    int reads, n;
+
+    for (reads = 0; reads < READS_MAX; reads++) {
+        size_t len;
+        if (br_ssl_engine_recvapp_buf(engine, &len) != NULL) {
+            br_ssl_engine_recvapp_ack(engine, len);
+        }
+        if (!engine_closed(t) && engine->record_type_out != RECORD_ALERT) {
+            br_ssl_engine_close(engine);
+        }
+        n = push(t);
+        if (n < 0) {
+            return n;
+        }
+        if (engine_closed(t)) {
+            return engine_end(t) < 0 ? XMPP_TINY_IO_FAILED : 1;
+        }
+        if (engine->record_type_out == RECORD_ALERT || engine->shutdown_recv) {
+            return 1;
+        }
+        n = pull(t);
+        if (n < 0) {
+            return n;
+        }
+    }
+    return XMPP_TINY_IO_AGAIN;
+}
+
+static int op_shut(struct xmpp_tiny_stream *s)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    int n;
+
+    switch (t->state) {
+    case STATE_PLAIN:
+        break;
+    case STATE_HANDSHAKE:
+    case STATE_SECURE:
+    case STATE_SHUT:
+        t->state = STATE_SHUT;
+        n = close_notify(t);
+        if (n < 0) {
+            return n;
+        }
+        break;
+    default:
+        return not_open(t);
+    }
+    n = t->config->inner->ops->shut(t->config->inner);
+    if (n < 0 && n != XMPP_TINY_IO_AGAIN && t->client.eng.shutdown_recv) {
+        return 1; /* the server left first, and in order */
+    }
+    return from_inner(t, n);
+}
+
+/* The error survives until the next open(), so that it can still be asked for. */
+static void op_close(struct xmpp_tiny_stream *s)
+{
+    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+
+    wipe(&t->client, sizeof t->client);
+    wipe(&t->leaf, sizeof t->leaf);
+    wipe(t->config->in, t->config->in_size);
+    wipe(t->config->out, t->config->out_size);
+    t->state = STATE_CLOSED;
+    t->config->inner->ops->close(t->config->inner);
+}
+
+static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out)
+{
+    const struct xmpp_tiny_bearssl *t = (const struct xmpp_tiny_bearssl *)s;
+
+    if (t->state != STATE_SECURE) {
+        return XMPP_TINY_IO_FAILED;
+    }
+    /* The client's Finished comes first in a full handshake, and there is no other here. [RFC5929 3.1] */
+    if (type == XMPP_TINY_BINDING_TLS_UNIQUE) {
+        memcpy(out, t->client.eng.saved_finished, 12);
+        return 12;
+    }
+    if (type == XMPP_TINY_BINDING_TLS_SERVER_END_POINT && t->leaf.hash_len > 0) {
+        memcpy(out, t->leaf.hash.digest, t->leaf.hash_len);
+        return t->leaf.hash_len;
+    }
+    return XMPP_TINY_IO_FAILED;
+}
+
+static int op_error(struct xmpp_tiny_stream *s, const char **detail)
+{
+    const struct xmpp_tiny_bearssl *t = (const struct xmpp_tiny_bearssl *)s;
+
+    *detail = t->detail;
+    return t->error;
+}
+
+static const struct xmpp_tiny_stream_ops ops = {
+    .open = op_open,
+    .secure = op_secure,
+    .read = op_read,
+    .write = op_write,
+    .shut = op_shut,
+    .close = op_close,
+    .binding = op_binding,
+    .error = op_error,
+};
+
+int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_bearssl_config *config)
+{
+    if (config->inner == NULL || config->platform == NULL || config->platform->random == NULL ||
+        (config->anchors == NULL && config->anchor_count > 0) || config->in == NULL ||
+        config->in_size < XMPP_TINY_BEARSSL_IN_MIN ||
+        (config->out == NULL ? config->out_size != 0 : config->out_size < XMPP_TINY_BEARSSL_OUT_MIN)) {
+        return XMPP_TINY_ERR_CONFIG;
+    }
+    memset(t, 0, sizeof *t);
+    t->stream.ops = &ops;
+    t->config = config;
+    t->state = STATE_CLOSED;
+    return 0;
+}
+
+/* ---- What was agreed --------------------------------------------------------------------------- */
+
+const char *xmpp_tiny_bearssl_version(const struct xmpp_tiny_bearssl *t)
+{
+    return t->state == STATE_SECURE && br_ssl_engine_get_version(&t->client.eng) == BR_TLS12 ? "TLS 1.2" : "";
+}
+
+const char *xmpp_tiny_bearssl_suite(const struct xmpp_tiny_bearssl *t)
+{
+    switch (t->state == STATE_SECURE ? t->client.eng.session.cipher_suite : 0) {
+    case BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
+        return "ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    case BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
+        return "ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";
+    case BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:
+        return "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    case BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:
+        return "ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    case BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
+        return "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    case BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
+        return "ECDHE_RSA_WITH_AES_256_GCM_SHA384";
+    default:
+        return "";
+    }
+}

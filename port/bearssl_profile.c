@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which algorithms TLS and certificates may use. To choose others, link a file of your own that defines
+ * xmpp_tiny_bearssl_profile() instead of this one.
+ *
+ * br_ssl_client_init_full() is not used: it links all of BearSSL and allows CBC and RSA key exchange.
+ */
+#include "port/bearssl.h"
+
+/* Multiplication 32x32->64 is missing on ARMv6-M and its time depends on the data on ARMv7-M without
+ * DSP, so BearSSL's 15-bit code is right there. Define as 0 to have the faster and smaller 31-bit code. */
+#ifndef XMPP_TINY_BEARSSL_I15
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_7M__)
+#define XMPP_TINY_BEARSSL_I15 1
+#else
+#define XMPP_TINY_BEARSSL_I15 0
+#endif
+#endif
+
+#if XMPP_TINY_BEARSSL_I15
+#define P256         br_ec_p256_m15
+#define X25519       br_ec_c25519_m15
+#define PRIME        br_ec_prime_i15
+#define ECDSA_VERIFY br_ecdsa_i15_vrfy_asn1
+#define RSA_VERIFY   br_rsa_i15_pkcs1_vrfy
+#else
+#define P256         br_ec_p256_m31
+#define X25519       br_ec_c25519_m31
+#define PRIME        br_ec_prime_i31
+#define ECDSA_VERIFY br_ecdsa_i31_vrfy_asn1
+#define RSA_VERIFY   br_rsa_i31_pkcs1_vrfy
+#endif
+
+/* ---- Curves ------------------------------------------------------------------------------------
+ * br_ec_all_* without P-521 and, if so configured, without the generic code that P-384 needs. */
+
+#if XMPP_TINY_BEARSSL_ENABLE_P384
+#define CURVES (1U << BR_EC_secp256r1 | 1U << BR_EC_secp384r1 | 1U << BR_EC_curve25519)
+
+static const br_ec_impl *curve_impl(int curve)
+{
+    switch (curve) {
+    case BR_EC_curve25519:
+        return &X25519;
+    case BR_EC_secp384r1:
+        return &PRIME;
+    default:
+        return &P256;
+    }
+}
+#else
+#define CURVES (1U << BR_EC_secp256r1 | 1U << BR_EC_curve25519)
+
+static const br_ec_impl *curve_impl(int curve)
+{
+    return curve == BR_EC_curve25519 ? &X25519 : &P256;
+}
+#endif
+
+static const unsigned char *ec_generator(int curve, size_t *len)
+{
+    return curve_impl(curve)->generator(curve, len);
+}
+
+static const unsigned char *ec_order(int curve, size_t *len)
+{
+    return curve_impl(curve)->order(curve, len);
+}
+
+static size_t ec_xoff(int curve, size_t *len)
+{
+    return curve_impl(curve)->xoff(curve, len);
+}
+
+static uint32_t ec_mul(unsigned char *point, size_t point_len, const unsigned char *x, size_t x_len,
+                       int curve)
+{
+    return curve_impl(curve)->mul(point, point_len, x, x_len, curve);
+}
+
+static size_t ec_mulgen(unsigned char *point, const unsigned char *x, size_t x_len, int curve)
+{
+    return curve_impl(curve)->mulgen(point, x, x_len, curve);
+}
+
+static uint32_t ec_muladd(unsigned char *a, const unsigned char *b, size_t len, const unsigned char *x,
+                          size_t x_len, const unsigned char *y, size_t y_len, int curve)
+{
+    return curve_impl(curve)->muladd(a, b, len, x, x_len, y, y_len, curve);
+}
+
+static const br_ec_impl ec = {
+    CURVES, ec_generator, ec_order, ec_xoff, ec_mul, ec_mulgen, ec_muladd,
+};
+
+/* ---- Profile -----------------------------------------------------------------------------------
+ * SHA-1 is absent: TLS 1.2 with these suites has no use for it, and certificates must not. ChaCha20
+ * comes first because it is the fastest where AES has no hardware. */
+
+static const uint16_t suites[] = {
+    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,       BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,       BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+};
+
+void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509)
+{
+    br_ssl_engine_context *engine = &client->eng;
+
+    br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
+    br_ssl_engine_set_suites(engine, suites, sizeof suites / sizeof suites[0]);
+    br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
+    br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
+    br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
+    br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
+    br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
+    br_ssl_engine_set_default_aes_gcm(engine);
+    br_ssl_engine_set_default_chapol(engine);
+    br_ssl_engine_set_ec(engine, &ec);
+    br_ssl_engine_set_ecdsa(engine, ECDSA_VERIFY);
+    br_ssl_engine_set_rsavrfy(engine, RSA_VERIFY);
+
+    br_x509_minimal_set_hash(x509, br_sha256_ID, &br_sha256_vtable);
+    br_x509_minimal_set_hash(x509, br_sha384_ID, &br_sha384_vtable);
+    br_x509_minimal_set_hash(x509, br_sha512_ID, &br_sha512_vtable);
+    br_x509_minimal_set_ecdsa(x509, &ec, ECDSA_VERIFY);
+    br_x509_minimal_set_rsa(x509, RSA_VERIFY);
+    br_x509_minimal_set_minrsa(x509, 2048 / 8);
+}
