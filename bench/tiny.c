@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library's tokenizer over a file: tiny FILE SEGMENT tokens|touch|digest
+ * "tokens" makes the tree of every stanza and looks no further; "touch" then walks each tree through
+ * the public cursor: every name, namespace, attribute and text, which is what expat's callbacks
+ * deliver. bench_parse() is what tools/bench counts; it includes copying each segment into the window
+ * that a port would read into. */
+#include "../xmpp_tiny.c"
+#include "bench.h"
+
+#define RX_SIZE 8192
+
+enum mode { TOKENS, WALK };
+
+static void see_start(struct tally *t, struct xmpp_tiny_el el)
+{
+    struct xmpp_tiny_str name = xmpp_tiny_name(el), ns = xmpp_tiny_ns(el), value;
+    uint16_t iter = 0;
+    t->elements++;
+    t->touched += name.len + ns.len;
+    if (t->digesting) {
+        digest_string(t, '<', NULL, 0);
+        digest_string(t, 'n', ns.ptr, ns.len);
+        digest_string(t, 'l', name.ptr, name.len);
+    }
+    while (xmpp_tiny_attr_next(el, &iter, &name, &ns, &value)) {
+        t->attributes++;
+        t->touched += name.len + ns.len + value.len;
+        if (t->digesting) {
+            digest_string(t, 'n', ns.ptr, ns.len);
+            digest_string(t, 'l', name.ptr, name.len);
+            digest_string(t, '=', value.ptr, value.len);
+        }
+    }
+    if (t->digesting) {
+        digest_string(t, '>', NULL, 0);
+    }
+}
+
+static void see_text(struct tally *t, struct xmpp_tiny_str text)
+{
+    t->text += text.len;
+    if (t->digesting) {
+        digest_bytes(t, text.ptr, text.len);
+    }
+}
+
+static void see_end(struct tally *t)
+{
+    if (t->digesting) {
+        digest_string(t, '/', NULL, 0);
+    }
+}
+
+/* A tree in document order. */
+static void walk(struct tally *t, struct xmpp_tiny_el el)
+{
+    struct xmpp_tiny_el open[XMPP_TINY_MAX_DEPTH];
+    size_t depth = 0;
+    for (;;) {
+        see_start(t, el);
+        see_text(t, xmpp_tiny_text(el));
+        open[depth] = el;
+        el = xmpp_tiny_child(el, NULL, "*");
+        while (!xmpp_tiny_found(el)) {
+            see_end(t);
+            if (depth == 0) {
+                return;
+            }
+            see_text(t, xmpp_tiny_text_after(open[depth]));
+            el = xmpp_tiny_next(open[depth], NULL, "*");
+            depth--;
+        }
+        depth++;
+    }
+}
+
+/* Takes the units that are ready. Returns 0, or the error that ended the stream. */
+static int drain(struct xmpp_tiny_tok_ *tok, struct tally *t, enum mode mode)
+{
+    for (;;) {
+        int result = tok_next(tok);
+        if (result == TOK_UNIT) {
+            t->touched++;
+            if (mode == WALK) {
+                walk(t, tok_unit(tok));
+            }
+        } else if (result == TOK_MORE || result == TOK_END) {
+            return 0;
+        } else if (result == TOK_SKIPPED) {
+            return XMPP_TINY_ERR_XML_LIMIT;
+        } else if (result < 0) {
+            return result;
+        }
+    }
+}
+
+__attribute__((noinline)) static int bench_parse(struct xmpp_tiny_tok_ *tok, const struct input *in,
+                                                 struct tally *t, enum mode mode)
+{
+    size_t at = 0, arrived = 0;
+    while (at < in->len) {
+        size_t room;
+        char *window = tok_window(tok, &room);
+        if (at == arrived) {
+            arrived = in->len - at < in->segment ? in->len : at + in->segment;
+        }
+        if (room > arrived - at) {
+            room = arrived - at;
+        }
+        memcpy(window, in->bytes + at, room);
+        tok_fed(tok, room);
+        at += room;
+        int err = drain(tok, t, mode);
+        if (err != 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static char rx[RX_SIZE];
+    struct xmpp_tiny_tok_ tok;
+    struct tally tally = {0};
+    if (argc != 4) {
+        fprintf(stderr, "usage: tiny FILE SEGMENT tokens|touch|digest\n");
+        return 1;
+    }
+    struct input in = input_read(argv[1], argv[2]);
+    tally.digesting = strcmp(argv[3], "digest") == 0;
+    tok_init(&tok, rx, sizeof rx);
+    int err = bench_parse(&tok, &in, &tally, strcmp(argv[3], "tokens") == 0 ? TOKENS : WALK);
+    if (err != 0) {
+        fprintf(stderr, "xmpp_tiny: %s\n", xmpp_tiny_err_name(err));
+        return 1;
+    }
+    tally_print(&tally);
+    free(in.bytes);
+    return 0;
+}
