@@ -5,6 +5,7 @@
 #
 #   BUILD=DIR    where everything goes (build)
 #   CC, CFLAGS   compiler and optimisation
+#   V=1          show commands whole
 #   BEARSSL=DIR  your own copy of BearSSL's source; without it Debian's is fetched into BUILD
 
 BUILD ?= build
@@ -23,6 +24,13 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DEFAULT_GOAL := all
 
+# A step is one short line, or the whole command with V=1.
+ifdef V
+Q :=
+else
+Q := @
+endif
+
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wcast-qual \
     -Wswitch-enum -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla
 SANITIZE ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
@@ -30,7 +38,7 @@ SANITIZE ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 include port/bearssl.mk
 BEARSSL_LIB := $(BUILD)/libbearssl.a
 
-INCLUDES := -I. -Iport -Itests $(BEARSSL_CPPFLAGS)
+INCLUDES := -I. -Itests $(BEARSSL_CPPFLAGS)
 COMPILE = $(CC) -std=c99 $(WARNINGS) $(INCLUDES) -MMD -MP
 
 PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
@@ -38,6 +46,7 @@ OBJECTS := $(BUILD)/xmpp_tiny.o $(PORTS:%=$(BUILD)/%.o)
 SAN_PORTS := $(PORTS:%=$(BUILD)/san/%.o)
 
 EXAMPLES := 1-hello 2-echo 3-sensor
+CLI := $(wildcard examples/cli/*.c) examples/common.c
 PROGRAMS := $(EXAMPLES:%=$(BUILD)/%) $(BUILD)/xmpp-tiny
 
 # Tests of one room include xmpp_tiny.c; the others are linked with its object.
@@ -64,28 +73,34 @@ all: $(OBJECTS) $(PROGRAMS) ## library object, ports, examples, command line too
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) $(CFLAGS) -c -o $@ $<
+	$(if $(V),,@echo '  compile  $@')
+	$(Q)$(COMPILE) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/san/%.o: %.c
 	@mkdir -p $(@D)
-	$(COMPILE) $(SANITIZE) -c -o $@ $<
+	$(if $(V),,@echo '  compile  $@')
+	$(Q)$(COMPILE) $(SANITIZE) -c -o $@ $<
 
 # Ports and whatever uses them see BearSSL's headers, which have to be fetched first.
 $(PORTS:%=$(BUILD)/%.o) $(SAN_PORTS): | $(BEARSSL_LIB)
 
 $(EXAMPLES:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/examples/%/main.o $(BUILD)/examples/common.o $(OBJECTS) $(BEARSSL_LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(BUILD)/xmpp-tiny: $(patsubst %.c,$(BUILD)/%.o,$(wildcard examples/cli/*.c)) $(OBJECTS) $(BEARSSL_LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+$(BUILD)/xmpp-tiny: $(CLI:%.c=$(BUILD)/%.o) $(OBJECTS) $(BEARSSL_LIB)
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(INNER): $(BUILD)/%: $(BUILD)/san/%.o $(SAN_PORTS) $(BEARSSL_LIB)
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
 
 $(OUTER): $(BUILD)/%: $(BUILD)/san/%.o $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS) $(BEARSSL_LIB)
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
 
 # ---- Test --------------------------------------------------------------------------------------
 

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * xmpp-tiny: XMPP from the command line, and from scripts.
+ *
+ * options.c reads what is wanted, tasks.c sends it in order, report.c prints what happens; here is the
+ * connection and the one loop. A host program: it has large buffers and uses stdio.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "options.h"
+#include "report.h"
+#include "tasks.h"
+
+#include "../common.h"
+#include "port/bearssl.h"
+#include "port/bearssl_pem.h"
+#include "port/posix.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define CHAIN_MAX 8     /* certificates of our own chain */
+#define SLEEP_MS  1000U /* at most, so that a signal just before a sleep is not missed for long */
+
+static const char system_cas[] = "/etc/ssl/certs/ca-certificates.crt";
+
+/* A client certificate; memory holds the key as well. */
+struct identity {
+    struct xmpp_tiny_bearssl_identity identity;
+    struct xmpp_tiny_bearssl_key key;
+    br_x509_certificate chain[CHAIN_MAX];
+    uint8_t memory[32768];
+    char text[65536];
+};
+
+struct app {
+    struct cli_options options;
+    struct cli_tasks tasks;
+    struct xmpp_tiny x;
+    struct xmpp_tiny_config config;
+    struct xmpp_tiny_platform platform;
+    struct xmpp_tiny_posix tcp;
+    struct xmpp_tiny_bearssl tls;
+    struct xmpp_tiny_bearssl_config tls_config;
+    struct identity identity;
+    bool online, leaving, closed;
+    uint32_t online_since;
+    int error; /* enum xmpp_tiny_err that ended the connection, or 0 */
+    char rx[XMPP_TINY_RX_MAX], tx[XMPP_TINY_TX_MAX];
+    unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MAX], tls_out[XMPP_TINY_BEARSSL_OUT_MAX];
+};
+
+/* ---- Events ------------------------------------------------------------------------------------ */
+
+static const char *binding_name(enum xmpp_tiny_binding binding)
+{
+    switch (binding) {
+    case XMPP_TINY_BINDING_TLS_UNIQUE:
+        return "tls-unique";
+    case XMPP_TINY_BINDING_TLS_SERVER_END_POINT:
+        return "tls-server-end-point";
+    case XMPP_TINY_BINDING_NONE:
+        break;
+    }
+    return "none";
+}
+
+static void report_secured(const struct app *a)
+{
+    cli_report_begin("secured");
+    cli_report_str("tls", xmpp_tiny_str(xmpp_tiny_bearssl_version(&a->tls)));
+    cli_report_str("suite", xmpp_tiny_str(xmpp_tiny_bearssl_suite(&a->tls)));
+    cli_report_end();
+}
+
+static void report_authenticated(const struct xmpp_tiny *x)
+{
+    cli_report_begin("authenticated");
+    cli_report_str("mechanism", xmpp_tiny_str(xmpp_tiny_mechanism_name(xmpp_tiny_mechanism(x))));
+    cli_report_str("binding", xmpp_tiny_str(binding_name(xmpp_tiny_binding(x))));
+    cli_report_end();
+}
+
+static void on_online(struct app *a, const struct xmpp_tiny_event *event)
+{
+    a->online = true;
+    a->online_since = a->platform.now_ms(a->platform.ctx);
+    cli_report_begin("online");
+    cli_report_str("jid", event->to);
+    cli_report_end();
+}
+
+static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
+{
+    struct app *a = user;
+    switch (event->kind) {
+    case XMPP_TINY_EVENT_SECURED:
+        report_secured(a);
+        return 0;
+    case XMPP_TINY_EVENT_AUTHENTICATED:
+        report_authenticated(x);
+        return 0;
+    case XMPP_TINY_EVENT_ONLINE:
+        on_online(a, event);
+        return 0;
+    case XMPP_TINY_EVENT_ANSWER:
+        cli_tasks_answer(&a->tasks, event);
+        return 0;
+    case XMPP_TINY_EVENT_ERROR:
+        a->error = event->error.code;
+        break;
+    case XMPP_TINY_EVENT_CLOSED:
+        a->closed = true;
+        break;
+    case XMPP_TINY_EVENT_CONNECTED:
+    case XMPP_TINY_EVENT_MESSAGE:
+    case XMPP_TINY_EVENT_PRESENCE:
+    case XMPP_TINY_EVENT_ELEMENT:
+    case XMPP_TINY_EVENT_SKIPPED:
+    case XMPP_TINY_EVENT_ROOM:
+        break;
+    }
+    cli_report_event(event);
+    return 0;
+}
+
+static void on_trace(void *ctx, char direction, const char *text, size_t len)
+{
+    (void)ctx;
+    (void)fprintf(stderr, "%c %.*s\n", direction, (int)len, text);
+}
+
+/* ---- Set-up ------------------------------------------------------------------------------------ */
+
+static void set_up_config(struct app *a)
+{
+    const struct cli_options *o = &a->options;
+    a->platform = xmpp_tiny_posix_platform;
+    if (o->trace)
+        a->platform.trace = on_trace;
+    a->config = (struct xmpp_tiny_config){
+        .jid = o->jid,
+        .password = o->has_password ? o->password : NULL,
+        .mechanisms = o->mechanisms,
+        .tls = o->tls,
+        .host = o->host[0] ? o->host : NULL,
+        .port = o->port,
+        .stream = &a->tls.stream,
+        .platform = &a->platform,
+        .crypto = &xmpp_tiny_bearssl_crypto,
+        .rx = a->rx,
+        .rx_size = o->rx,
+        .tx = a->tx,
+        .tx_size = o->tx,
+        .event = on_event,
+        .user = a,
+        .timeout_ms = o->timeout_ms,
+    };
+}
+
+static bool complain(const char *what, const char *why)
+{
+    (void)fprintf(stderr, "xmpp-tiny: %s: %s\n", what, why);
+    return false;
+}
+
+/* The client certificate and its key, for EXTERNAL. */
+static bool set_up_identity(struct app *a, struct identity *i)
+{
+    const struct cli_options *o = &a->options;
+    struct xmpp_tiny_bearssl_arena arena = {i->memory, sizeof i->memory, 0};
+    long len = example_read_file(o->cert, i->text, sizeof i->text);
+    if (len < 0)
+        return false;
+    int count = xmpp_tiny_bearssl_pem_chain(&arena, (struct xmpp_tiny_str){i->text, (size_t)len}, i->chain,
+                                            CHAIN_MAX);
+    if (count < 0)
+        return complain(o->cert, "no certificate chain in PEM form");
+    len = example_read_file(o->key, i->text, sizeof i->text);
+    if (len < 0)
+        return false;
+    int err = xmpp_tiny_bearssl_pem_key(&arena, (struct xmpp_tiny_str){i->text, (size_t)len}, &i->key);
+    example_wipe(i->text, sizeof i->text);
+    if (err < 0)
+        return complain(o->key, "no private key in PEM form that is not encrypted");
+    i->identity = (struct xmpp_tiny_bearssl_identity){
+        .use = i->key.type == BR_KEYTYPE_EC ? xmpp_tiny_bearssl_ec : xmpp_tiny_bearssl_rsa,
+        .chain = i->chain,
+        .chain_count = (size_t)count,
+        .ec = &i->key.ec,
+        .rsa = &i->key.rsa,
+    };
+    a->tls_config.identity = &i->identity;
+    return true;
+}
+
+static bool set_up_tls(struct app *a)
+{
+    const struct cli_options *o = &a->options;
+    size_t out = sizeof a->tls_out < o->tls_buffer ? sizeof a->tls_out : o->tls_buffer;
+    a->tls_config = (struct xmpp_tiny_bearssl_config){
+        .inner = &a->tcp.stream,
+        .platform = &a->platform,
+        .in = a->tls_in,
+        .in_size = o->tls_buffer,
+        .out = a->tls_out,
+        .out_size = out,
+    };
+    for (size_t i = 0; i < o->ca_count; i++)
+        if (!example_anchors(o->cas[i], &a->tls_config.anchors, &a->tls_config.anchor_count))
+            return false;
+    if (o->ca_count == 0 && !example_anchors(system_cas, &a->tls_config.anchors, &a->tls_config.anchor_count))
+        return complain("--ca", "not given, and the system has none");
+    if (o->cert != NULL && !set_up_identity(a, &a->identity))
+        return false;
+    return xmpp_tiny_bearssl_init(&a->tls, &a->tls_config) == 0 || complain("TLS", "bad configuration");
+}
+
+/* ---- The loop ---------------------------------------------------------------------------------- */
+
+/* Milliseconds of --wait that are left. */
+static uint32_t wait_left(const struct app *a)
+{
+    uint32_t gone = a->platform.now_ms(a->platform.ctx) - a->online_since;
+    return gone < a->options.wait_ms ? a->options.wait_ms - gone : 0;
+}
+
+/* Everything that was asked for is done. */
+static bool finished(const struct app *a)
+{
+    if (a->tasks.quit)
+        return true;
+    if (!a->online || !cli_tasks_idle(&a->tasks))
+        return false;
+    return a->options.waits ? wait_left(a) == 0 : !a->tasks.reading;
+}
+
+static uint32_t sleep_ms(const struct app *a, uint32_t ms)
+{
+    if (ms > SLEEP_MS)
+        ms = SLEEP_MS;
+    if (a->online && a->options.waits && !a->leaving) {
+        uint32_t left = wait_left(a);
+        /* Time may be up while an answer is still awaited: that one has a time limit of its own. */
+        if (left > 0 && left < ms)
+            ms = left;
+    }
+    return ms;
+}
+
+static void leave(struct app *a)
+{
+    if (xmpp_tiny_disconnect(&a->x) == 0)
+        a->leaving = true;
+}
+
+static int status_of(int err)
+{
+    switch (xmpp_tiny_err_origin(err)) {
+    case XMPP_TINY_ORIGIN_CALL:
+        return CLI_USAGE;
+    case XMPP_TINY_ORIGIN_NET:
+        return CLI_NO_CONNECTION;
+    case XMPP_TINY_ORIGIN_TLS:
+        return CLI_NO_TRUST;
+    case XMPP_TINY_ORIGIN_SASL:
+        return CLI_NO_LOGIN;
+    case XMPP_TINY_ORIGIN_TIME:
+        return CLI_LATE;
+    case XMPP_TINY_ORIGIN_LOCAL:
+    case XMPP_TINY_ORIGIN_XML:
+    case XMPP_TINY_ORIGIN_STREAM:
+        break;
+    }
+    return CLI_PROTOCOL;
+}
+
+/* From connect to closed. Returns the exit status. */
+static int run(struct app *a)
+{
+    bool all_done = false;
+    int err = xmpp_tiny_init(&a->x, &a->config);
+    if (err == 0)
+        err = xmpp_tiny_connect(&a->x);
+    if (err < 0) {
+        struct xmpp_tiny_error error = {.code = err};
+        cli_report_error(&error, xmpp_tiny_str(NULL));
+        return status_of(err);
+    }
+    for (;;) {
+        uint32_t ms = xmpp_tiny_poll(&a->x);
+        if (a->closed)
+            break;
+        if (a->online && !a->leaving) {
+            if (cli_tasks_run(&a->tasks, &a->x))
+                ms = 0;
+            all_done = finished(a);
+        }
+        if (!a->leaving && (all_done || example_signal != 0 || !cli_report_ok())) {
+            leave(a);
+            ms = 0;
+        }
+        bool input = cli_tasks_want_input(&a->tasks) && !a->leaving;
+        int ready = xmpp_tiny_posix_wait(&a->tcp, false, sleep_ms(a, ms), input ? STDIN_FILENO : -1);
+        if (ready > 0 && (ready & 2) != 0)
+            cli_tasks_input(&a->tasks);
+    }
+    if (a->error != 0)
+        return status_of(a->error);
+    if (example_signal != 0 && !all_done)
+        return 128 + (int)example_signal;
+    return cli_report_ok() ? a->tasks.failure : CLI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    static struct app app; /* too large for a stack */
+    int status;
+    if (cli_options_read(&app.options, argc, argv, &status)) {
+        cli_report_json(app.options.json);
+        cli_tasks_init(&app.tasks, app.options.tasks, app.options.task_count, app.options.reads_stdin);
+        xmpp_tiny_posix_init(&app.tcp);
+        set_up_config(&app);
+        status = CLI_USAGE;
+        if (!example_catch_signals())
+            perror("xmpp-tiny: signals");
+        else if (set_up_tls(&app))
+            status = run(&app);
+    }
+    example_wipe(app.options.password, sizeof app.options.password);
+    example_wipe(&app.identity, sizeof app.identity);
+    return status;
+}

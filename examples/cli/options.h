@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the command line asks for. Strings point into argv; secrets are copied and wiped at the end.
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "tasks.h"
+#include "xmpp_tiny.h"
+
+#define CLI_TASKS_MAX  64 /* --send, --presence, --ping on one command line */
+#define CLI_CAS_MAX    16 /* --ca */
+#define CLI_SECRET_MAX 1024
+
+enum cli_exit { CLI_DONE, CLI_USAGE, CLI_NO_CONNECTION, CLI_NO_TRUST, CLI_NO_LOGIN, CLI_PROTOCOL, CLI_LATE };
+
+struct cli_options {
+    char jid[XMPP_TINY_JID_MAX + 1]; /* with the resource asked for */
+    char password[CLI_SECRET_MAX];
+    bool has_password;
+    char host[256]; /* empty: the JID's domain */
+    uint16_t port;
+    enum xmpp_tiny_tls tls;
+    const char *cas[CLI_CAS_MAX];
+    size_t ca_count;
+    const char *cert, *key;
+    uint32_t mechanisms;
+    struct cli_task tasks[CLI_TASKS_MAX];
+    size_t task_count;
+    bool waits;
+    uint32_t wait_ms;
+    bool reads_stdin, json, trace;
+    uint32_t timeout_ms;
+    uint32_t rx, tx, tls_buffer;
+};
+
+/* Reads the command line and the password. Returns true to go on; else *status is the exit status:
+ * the help was printed, or what is wrong is on stderr. */
+bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status);
+
+#endif

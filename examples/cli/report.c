@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Events on stdout.
+ */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* A program has one stdout: hence file scope. */
+static bool as_json, broken;
+
+static const char *const origins[] = {
+    [XMPP_TINY_ORIGIN_CALL] = "CALL",     [XMPP_TINY_ORIGIN_LOCAL] = "LOCAL", [XMPP_TINY_ORIGIN_NET] = "NET",
+    [XMPP_TINY_ORIGIN_TIME] = "TIME",     [XMPP_TINY_ORIGIN_TLS] = "TLS",     [XMPP_TINY_ORIGIN_XML] = "XML",
+    [XMPP_TINY_ORIGIN_STREAM] = "STREAM", [XMPP_TINY_ORIGIN_SASL] = "SASL",
+};
+
+void cli_report_json(bool json)
+{
+    as_json = json;
+}
+
+bool cli_report_ok(void)
+{
+    return !broken;
+}
+
+/* A JSON string. C1 controls steer terminals, so they are escaped as well; in UTF-8 they are C2 80 to
+ * C2 9F. All else that was received is UTF-8 already. */
+static void put_string(struct xmpp_tiny_str s)
+{
+    (void)putchar('"');
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        unsigned char next = i + 1 < s.len ? (unsigned char)s.ptr[i + 1] : 0;
+        if (c == '"' || c == '\\') {
+            (void)printf("\\%c", c);
+        } else if (c == '\n') {
+            (void)fputs("\\n", stdout);
+        } else if (c == '\r') {
+            (void)fputs("\\r", stdout);
+        } else if (c == '\t') {
+            (void)fputs("\\t", stdout);
+        } else if (c < 0x20 || c == 0x7F) {
+            (void)printf("\\u%04x", c);
+        } else if (c == 0xC2 && next >= 0x80 && next <= 0x9F) {
+            (void)printf("\\u%04x", next);
+            i++;
+        } else {
+            (void)putchar(c);
+        }
+    }
+    (void)putchar('"');
+}
+
+static void put_name(const char *name)
+{
+    (void)printf(as_json ? ",\"%s\":" : "  %s: ", name);
+}
+
+void cli_report_begin(const char *event)
+{
+    (void)printf(as_json ? "{\"event\":\"%s\"" : "%s", event);
+}
+
+void cli_report_str(const char *name, struct xmpp_tiny_str value)
+{
+    if (value.ptr == NULL)
+        return;
+    put_name(name);
+    put_string(value);
+}
+
+void cli_report_number(const char *name, int64_t value)
+{
+    put_name(name);
+    (void)printf("%" PRId64, value);
+}
+
+void cli_report_end(void)
+{
+    (void)fputs(as_json ? "}\n" : "\n", stdout);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        broken = true;
+}
+
+void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str to)
+{
+    cli_report_begin("error");
+    cli_report_str("name", xmpp_tiny_str(xmpp_tiny_err_name(error->code)));
+    cli_report_str("origin", xmpp_tiny_str(origins[xmpp_tiny_err_origin(error->code)]));
+    cli_report_str("condition", error->condition);
+    cli_report_str("text", error->text.ptr ? error->text : xmpp_tiny_str(xmpp_tiny_err_text(error->code)));
+    cli_report_str("to", to);
+    cli_report_end();
+}
+
+static void report_message(const struct xmpp_tiny_event *e)
+{
+    cli_report_begin("message");
+    cli_report_str("from", e->from);
+    cli_report_str("id", e->id);
+    cli_report_str("type", e->type);
+    cli_report_str("subject", e->subject);
+    cli_report_str("body", e->body);
+    cli_report_str("thread", e->thread);
+    cli_report_str("condition", e->error.condition);
+    cli_report_str("text", e->error.text);
+    cli_report_end();
+}
+
+static void report_presence(const struct xmpp_tiny_event *e)
+{
+    cli_report_begin("presence");
+    cli_report_str("from", e->from);
+    cli_report_str("id", e->id);
+    cli_report_str("type", e->type);
+    cli_report_str("show", e->show);
+    cli_report_str("status", e->status);
+    cli_report_number("priority", e->priority);
+    cli_report_str("condition", e->error.condition);
+    cli_report_str("text", e->error.text);
+    cli_report_end();
+}
+
+static void report_skipped(const struct xmpp_tiny_event *e)
+{
+    cli_report_begin("skipped");
+    cli_report_str("name", e->name);
+    cli_report_str("from", e->from);
+    cli_report_str("id", e->id);
+    cli_report_str("type", e->type);
+    cli_report_number("size", e->size);
+    cli_report_str("reason", xmpp_tiny_str(xmpp_tiny_err_name(e->error.code)));
+    cli_report_end();
+}
+
+void cli_report_event(const struct xmpp_tiny_event *event)
+{
+    switch (event->kind) {
+    case XMPP_TINY_EVENT_CONNECTED:
+        cli_report_begin("connected");
+        cli_report_end();
+        break;
+    case XMPP_TINY_EVENT_MESSAGE:
+        report_message(event);
+        break;
+    case XMPP_TINY_EVENT_PRESENCE:
+        report_presence(event);
+        break;
+    case XMPP_TINY_EVENT_ELEMENT:
+        cli_report_begin("element");
+        cli_report_str("name", xmpp_tiny_name(event->el));
+        cli_report_str("ns", xmpp_tiny_ns(event->el));
+        cli_report_end();
+        break;
+    case XMPP_TINY_EVENT_SKIPPED:
+        report_skipped(event);
+        break;
+    case XMPP_TINY_EVENT_ERROR:
+        cli_report_error(&event->error, xmpp_tiny_str(NULL));
+        break;
+    case XMPP_TINY_EVENT_CLOSED:
+        cli_report_begin("closed");
+        cli_report_number("unsent", event->unsent);
+        cli_report_end();
+        break;
+    case XMPP_TINY_EVENT_SECURED:
+    case XMPP_TINY_EVENT_AUTHENTICATED:
+    case XMPP_TINY_EVENT_ONLINE:
+    case XMPP_TINY_EVENT_ANSWER:
+    case XMPP_TINY_EVENT_ROOM:
+        break;
+    }
+}

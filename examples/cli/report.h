@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Events on stdout, each a line of its own, flushed at once: a JSON object, or for people the same
+ * members as "event  name: value". Nothing that was received can forge a line or steer a terminal.
+ */
+#ifndef CLI_REPORT_H
+#define CLI_REPORT_H
+
+#include "xmpp_tiny.h"
+
+void cli_report_json(bool json);
+
+/* One event: begin, members, end. Absent strings leave their member out. */
+void cli_report_begin(const char *event);
+void cli_report_str(const char *name, struct xmpp_tiny_str value);
+void cli_report_number(const char *name, int64_t value);
+void cli_report_end(void);
+
+/* An error event. `to`: whom it concerns, may be absent. */
+void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str to);
+
+/* CONNECTED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
+void cli_report_event(const struct xmpp_tiny_event *event);
+
+/* False once stdout could not be written. */
+bool cli_report_ok(void);
+
+#endif

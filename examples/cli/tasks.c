@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the tool sends, in order, and the answers it waits for.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "tasks.h"
+
+#include "options.h"
+#include "port/posix.h"
+#include "report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct xmpp_tiny_str absent = {NULL, 0};
+
+static uint32_t now_ms(void)
+{
+    return xmpp_tiny_posix_platform.now_ms(xmpp_tiny_posix_platform.ctx);
+}
+
+static bool is(struct xmpp_tiny_str s, const char *word)
+{
+    return xmpp_tiny_same(s, xmpp_tiny_str(word));
+}
+
+/* ---- Words to tasks ---------------------------------------------------------------------------- */
+
+/* "-" stands for our own server. */
+static const char *task_to(struct cli_task *t, struct xmpp_tiny_str to, bool server_allowed)
+{
+    struct xmpp_tiny_jid jid;
+    t->to = absent;
+    if (server_allowed && (to.len == 0 || is(to, "-")))
+        return NULL;
+    if (xmpp_tiny_jid_parse(to, &jid) < 0)
+        return "not a JID";
+    t->to = to;
+    return NULL;
+}
+
+const char *cli_task_message(struct cli_task *t, struct xmpp_tiny_str to, struct xmpp_tiny_str body)
+{
+    *t = (struct cli_task){.kind = CLI_MESSAGE, .text = body};
+    return task_to(t, to, false);
+}
+
+const char *cli_task_presence(struct cli_task *t, struct xmpp_tiny_str show, struct xmpp_tiny_str status)
+{
+    *t = (struct cli_task){.kind = CLI_PRESENCE, .text = status.len > 0 ? status : absent};
+    if (is(show, "unavailable"))
+        t->type = show;
+    else if (is(show, "away") || is(show, "chat") || is(show, "dnd") || is(show, "xa"))
+        t->show = show;
+    else if (show.len > 0 && !is(show, "available"))
+        return "SHOW is one of available, chat, away, xa, dnd, unavailable";
+    return NULL;
+}
+
+const char *cli_task_ping(struct cli_task *t, struct xmpp_tiny_str to)
+{
+    *t = (struct cli_task){.kind = CLI_PING};
+    return task_to(t, to, true);
+}
+
+static const char *task_iq(struct cli_task *t, struct xmpp_tiny_str type, struct xmpp_tiny_str to,
+                           struct xmpp_tiny_str payload)
+{
+    *t = (struct cli_task){.kind = CLI_IQ, .type = type, .text = payload};
+    if (!is(type, "get") && !is(type, "set"))
+        return "an iq request is get or set";
+    return task_to(t, to, true);
+}
+
+/* Takes the first word off the rest. */
+static struct xmpp_tiny_str word(struct xmpp_tiny_str *rest)
+{
+    const char *space = rest->len > 0 ? memchr(rest->ptr, ' ', rest->len) : NULL;
+    struct xmpp_tiny_str first = {rest->ptr, space ? (size_t)(space - rest->ptr) : rest->len};
+    size_t used = space ? first.len + 1 : first.len;
+    rest->ptr += used;
+    rest->len -= used;
+    return first;
+}
+
+static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
+{
+    struct xmpp_tiny_str rest = line;
+    struct xmpp_tiny_str command = word(&rest);
+    if (is(command, "message")) {
+        struct xmpp_tiny_str to = word(&rest);
+        return cli_task_message(t, to, rest);
+    }
+    if (is(command, "presence")) {
+        struct xmpp_tiny_str show = word(&rest);
+        return cli_task_presence(t, show, rest);
+    }
+    if (is(command, "ping"))
+        return cli_task_ping(t, rest);
+    if (is(command, "iq")) {
+        struct xmpp_tiny_str type = word(&rest);
+        struct xmpp_tiny_str to = word(&rest);
+        return task_iq(t, type, to, rest);
+    }
+    *t = (struct cli_task){.kind = is(command, "raw") ? CLI_RAW : CLI_QUIT, .text = rest};
+    if (t->kind == CLI_RAW && rest.len == 0)
+        return "raw what?";
+    if (t->kind == CLI_QUIT && !is(line, "quit"))
+        return "unknown command; there are message, presence, ping, iq, raw, quit";
+    return NULL;
+}
+
+/* ---- Lines from stdin -------------------------------------------------------------------------- */
+
+void cli_tasks_init(struct cli_tasks *s, const struct cli_task *list, size_t count, bool reads_stdin)
+{
+    memset(s, 0, sizeof *s);
+    s->list = list;
+    s->count = count;
+    s->reading = reads_stdin;
+}
+
+bool cli_tasks_want_input(const struct cli_tasks *s)
+{
+    return s->reading && s->end - s->start < sizeof s->line;
+}
+
+static void fail(struct cli_tasks *s, int status)
+{
+    if (s->failure == 0)
+        s->failure = status;
+}
+
+static void refuse(struct cli_tasks *s, int err, const char *text, struct xmpp_tiny_str to)
+{
+    struct xmpp_tiny_error error = {.code = err, .text = xmpp_tiny_str(text)};
+    cli_report_error(&error, to);
+    fail(s, CLI_USAGE);
+}
+
+/* The line at the front without its end, and how many bytes it takes up. The last line may lack its
+ * line feed. */
+static bool front(const struct cli_tasks *s, struct xmpp_tiny_str *line, size_t *size)
+{
+    size_t len = s->end - s->start;
+    const char *at = s->line + s->start;
+    const char *feed = len > 0 ? memchr(at, '\n', len) : NULL;
+    if (feed == NULL && (s->reading || len == 0))
+        return false;
+    line->ptr = at;
+    line->len = feed ? (size_t)(feed - at) : len;
+    *size = feed ? line->len + 1 : len;
+    if (line->len > 0 && at[line->len - 1] == '\r')
+        line->len--;
+    return true;
+}
+
+/* A line that fills the buffer can be no command: its first part is dropped here, the rest as it comes. */
+static void drop_overlong(struct cli_tasks *s)
+{
+    struct xmpp_tiny_str line;
+    size_t size;
+    if (s->overlong) {
+        const char *feed = memchr(s->line + s->start, '\n', s->end - s->start);
+        s->start = feed ? (size_t)(feed - s->line) + 1 : s->end;
+        s->overlong = feed == NULL;
+    } else if (s->end - s->start == sizeof s->line && !front(s, &line, &size)) {
+        refuse(s, XMPP_TINY_ERR_TOO_BIG, "the line is too long", absent);
+        s->start = s->end;
+        s->overlong = true;
+    }
+}
+
+void cli_tasks_input(struct cli_tasks *s)
+{
+    if (s->start > 0) {
+        memmove(s->line, s->line + s->start, s->end - s->start);
+        s->end -= s->start;
+        s->start = 0;
+    }
+    ssize_t got = read(STDIN_FILENO, s->line + s->end, sizeof s->line - s->end);
+    if (got > 0) {
+        s->end += (size_t)got;
+        drop_overlong(s);
+    } else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
+        s->reading = false;
+    }
+}
+
+/* ---- Requests ---------------------------------------------------------------------------------- */
+
+static void expect(struct cli_tasks *s, int number, const struct cli_task *t)
+{
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
+        struct cli_request *r = &s->requests[i];
+        if (r->number == 0) {
+            r->number = (uint16_t)number;
+            r->ping = t->kind == CLI_PING;
+            r->since = now_ms();
+            size_t len = t->to.len < sizeof r->to ? t->to.len : sizeof r->to - 1;
+            if (len > 0)
+                memcpy(r->to, t->to.ptr, len);
+            r->to[len] = '\0';
+            return;
+        }
+    }
+}
+
+static struct xmpp_tiny_str asked(const struct cli_request *r)
+{
+    return r->to[0] ? xmpp_tiny_str(r->to) : absent;
+}
+
+static void report_iq(const struct xmpp_tiny_event *event)
+{
+    struct xmpp_tiny_el payload = xmpp_tiny_child(event->el, NULL, "*");
+    cli_report_begin("iq");
+    cli_report_str("from", event->from);
+    cli_report_str("id", event->id);
+    cli_report_str("type", xmpp_tiny_attr(event->el, "type"));
+    if (xmpp_tiny_found(payload)) {
+        cli_report_str("name", xmpp_tiny_name(payload));
+        cli_report_str("ns", xmpp_tiny_ns(payload));
+    }
+    cli_report_str("condition", event->error.condition);
+    cli_report_str("text", event->error.text);
+    cli_report_end();
+}
+
+static void report_pong(const struct cli_request *r, const struct xmpp_tiny_event *event)
+{
+    cli_report_begin("pong");
+    cli_report_str("from", event->from.ptr ? event->from : asked(r));
+    cli_report_str("id", event->id);
+    cli_report_number("ms", (int64_t)(uint32_t)(now_ms() - r->since));
+    cli_report_str("condition", event->error.condition);
+    cli_report_str("text", event->error.text);
+    cli_report_end();
+}
+
+static void unanswered(struct cli_tasks *s, const struct xmpp_tiny_event *event, const struct cli_request *r)
+{
+    cli_report_error(&event->error, asked(r));
+    fail(s, event->error.code == XMPP_TINY_ERR_TIMEOUT ? CLI_LATE : CLI_NO_CONNECTION);
+}
+
+void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event)
+{
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
+        struct cli_request *r = &s->requests[i];
+        if (r->number != event->request)
+            continue;
+        if (!xmpp_tiny_found(event->el)) {
+            if (!s->quit)
+                unanswered(s, event, r);
+        } else if (r->ping) {
+            report_pong(r, event);
+        } else {
+            report_iq(event);
+        }
+        r->number = 0;
+        return;
+    }
+}
+
+/* ---- Sending ----------------------------------------------------------------------------------- */
+
+static int send_message(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_task *t)
+{
+    char id[16];
+    (void)snprintf(id, sizeof id, "m%u", (unsigned)(s->messages + 1));
+    struct xmpp_tiny_message m = {
+        .to = t->to, .type = xmpp_tiny_str("chat"), .id = xmpp_tiny_str(id), .body = t->text};
+    int err = xmpp_tiny_message(x, &m);
+    if (err == 0)
+        s->messages++;
+    return err;
+}
+
+static int send_iq(struct xmpp_tiny *x, const struct cli_task *t)
+{
+    xmpp_tiny_begin_request(x, is(t->type, "get") ? "get" : "set", t->to, 0);
+    xmpp_tiny_put_raw(x, t->text);
+    return xmpp_tiny_send(x);
+}
+
+static int task_send(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_task *t)
+{
+    struct xmpp_tiny_presence p = {.type = t->type, .show = t->show, .status = t->text};
+    switch (t->kind) {
+    case CLI_MESSAGE:
+        return send_message(s, x, t);
+    case CLI_PRESENCE:
+        return xmpp_tiny_presence(x, &p);
+    case CLI_PING:
+        return xmpp_tiny_ping(x, t->to, 0);
+    case CLI_IQ:
+        return send_iq(x, t);
+    case CLI_RAW:
+        return xmpp_tiny_send_raw(x, t->text);
+    case CLI_QUIT:
+        s->quit = true;
+        s->reading = false;
+        return 0;
+    }
+    return 0;
+}
+
+/* The task whose turn it is. Returns false when there is none; size: bytes of its line, 0 for a task of
+ * the command line. */
+static bool task_next(struct cli_tasks *s, struct cli_task *t, size_t *size)
+{
+    struct xmpp_tiny_str line;
+    *size = 0;
+    if (s->next < s->count) {
+        *t = s->list[s->next];
+        return true;
+    }
+    while (!s->quit && front(s, &line, size)) {
+        if (line.len > 0) {
+            const char *wrong = task_parse(t, line);
+            if (wrong == NULL)
+                return true;
+            refuse(s, XMPP_TINY_ERR_ARGUMENT, wrong, absent);
+        }
+        s->start += *size;
+    }
+    return false;
+}
+
+bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x)
+{
+    struct cli_task t;
+    size_t size;
+    bool moved = false;
+    while (task_next(s, &t, &size)) {
+        int result = task_send(s, x, &t);
+        if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_STATE)
+            return moved;
+        if (result < 0)
+            refuse(s, result, NULL, t.to);
+        else if (result > 0)
+            expect(s, result, &t);
+        if (size == 0)
+            s->next++;
+        else
+            s->start += size;
+        moved = true;
+    }
+    return moved;
+}
+
+bool cli_tasks_idle(const struct cli_tasks *s)
+{
+    struct xmpp_tiny_str line;
+    size_t size;
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
+        if (s->requests[i].number != 0)
+            return false;
+    return s->next == s->count && !front(s, &line, &size);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the examples share.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include "common.h"
+
+#include "port/bearssl_pem.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+volatile sig_atomic_t example_signal;
+
+long example_read_file(const char *path, char *buf, size_t size)
+{
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) {
+        (void)fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        return -1;
+    }
+    size_t len = fread(buf, 1, size, file);
+    bool failed = ferror(file) != 0;
+    (void)fclose(file);
+    if (failed || len == size) {
+        (void)fprintf(stderr, "%s: %s\n", path, failed ? "cannot be read" : "too large");
+        return -1;
+    }
+    buf[len] = '\0';
+    return (long)len;
+}
+
+/* Enough for the bundle of a whole system. */
+bool example_anchors(const char *path, const br_x509_trust_anchor **anchors, size_t *count)
+{
+    static br_x509_trust_anchor kept[512];
+    static uint8_t memory[512 * 1024];
+    static char text[1024 * 1024];
+    static struct xmpp_tiny_bearssl_arena arena = {memory, sizeof memory, 0};
+    static size_t used;
+    long len = example_read_file(path, text, sizeof text);
+    if (len < 0)
+        return false;
+    int more = xmpp_tiny_bearssl_pem_anchors(&arena, (struct xmpp_tiny_str){text, (size_t)len}, kept + used,
+                                             sizeof kept / sizeof *kept - used);
+    if (more < 0) {
+        (void)fprintf(stderr, "%s: %s\n", path,
+                      more == XMPP_TINY_ERR_TOO_BIG ? "too many certificates"
+                                                    : "no certificates in PEM form");
+        return false;
+    }
+    used += (size_t)more;
+    *anchors = kept;
+    *count = used;
+    return true;
+}
+
+bool example_number(const char *text, uint32_t min, uint32_t max, uint32_t *value)
+{
+    uint32_t n = 0;
+    if (*text == '\0')
+        return false;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || n > max / 10)
+            return false;
+        n = n * 10 + (uint32_t)(*text - '0');
+    }
+    if (n < min || n > max)
+        return false;
+    *value = n;
+    return true;
+}
+
+bool example_endpoint(const char *text, char *host, size_t size, uint16_t *port)
+{
+    const char *end, *colon;
+    uint32_t number;
+    bool bracketed = *text == '[';
+    if (bracketed) {
+        text++;
+        end = strchr(text, ']');
+        if (end == NULL || (end[1] != ':' && end[1] != '\0'))
+            return false;
+        colon = end[1] == ':' ? end + 1 : NULL;
+    } else {
+        colon = strchr(text, ':');
+        end = colon ? colon : text + strlen(text);
+    }
+    size_t len = (size_t)(end - text);
+    if (len == 0 || len >= size)
+        return false;
+    if (colon != NULL) {
+        if (!example_number(colon + 1, 1, 65535, &number))
+            return false;
+        *port = (uint16_t)number;
+    }
+    memcpy(host, text, len);
+    host[len] = '\0';
+    return true;
+}
+
+static void on_signal(int number)
+{
+    example_signal = number;
+}
+
+bool example_catch_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    (void)sigemptyset(&action.sa_mask);
+    action.sa_handler = on_signal;
+    /* Once: a second signal ends the program at once. */
+    action.sa_flags = (int)SA_RESETHAND;
+    if (sigaction(SIGINT, &action, NULL) != 0 || sigaction(SIGTERM, &action, NULL) != 0)
+        return false;
+    action.sa_handler = SIG_IGN;
+    action.sa_flags = 0;
+    return sigaction(SIGPIPE, &action, NULL) == 0;
+}
+
+void example_print_error(const struct xmpp_tiny_error *error)
+{
+    (void)fprintf(stderr, "%s: %s", xmpp_tiny_err_name(error->code), xmpp_tiny_err_text(error->code));
+    if (error->condition.ptr != NULL)
+        (void)fprintf(stderr, " (%.*s)", (int)error->condition.len, error->condition.ptr);
+    if (error->text.ptr != NULL)
+        (void)fprintf(stderr, ": %.*s", (int)error->text.len, error->text.ptr);
+    (void)fputc('\n', stderr);
+}
+
+void example_wipe(void *secret, size_t len)
+{
+    volatile unsigned char *p = secret;
+    while (len-- > 0)
+        *p++ = 0;
+}

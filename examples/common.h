@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the examples share: the command line, trust anchors from a file, messages, a clean end.
+ */
+#ifndef EXAMPLES_COMMON_H
+#define EXAMPLES_COMMON_H
+
+#include "xmpp_tiny.h"
+
+#include <bearssl.h>
+#include <signal.h>
+
+/* Reads a whole file into buf and puts a NUL behind it. Returns its length, or -1 after saying why on
+ * stderr. */
+long example_read_file(const char *path, char *buf, size_t size);
+
+/* Reads the certificates of a PEM file as trust anchors, in addition to those of earlier calls; *anchors
+ * and *count are all of them. False after saying why on stderr. */
+bool example_anchors(const char *path, const br_x509_trust_anchor **anchors, size_t *count);
+
+/* Splits "HOST:PORT", "[ADDRESS]:PORT" or "HOST" (*port stays as it is). */
+bool example_endpoint(const char *text, char *host, size_t size, uint16_t *port);
+
+/* A decimal number from min to max and nothing else. */
+bool example_number(const char *text, uint32_t min, uint32_t max, uint32_t *value);
+
+/* The signal that asked for an end, SIGINT or SIGTERM; 0: none. Writing to a closed pipe becomes an
+ * ordinary failure. */
+extern volatile sig_atomic_t example_signal;
+bool example_catch_signals(void);
+
+/* One line on stderr for an error: its name, its meaning, and what the peer or the port said. */
+void example_print_error(const struct xmpp_tiny_error *error);
+
+/* Overwrites secrets in a way the compiler must not leave out. */
+void example_wipe(void *secret, size_t len);
+
+#endif
