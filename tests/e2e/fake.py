@@ -54,9 +54,9 @@ class Connection:
         try:
             data = self.socket.recv(65536)
             how = "notify" if self.secure else "cut"
-        except ssl.SSLEOFError:
-            data, how = b"", "cut"
-        except (ConnectionError, ssl.SSLError):
+        except ssl.SSLError as error:
+            data, how = b"", "cut" if "EOF" in str(error) else "reset"
+        except ConnectionError:
             data, how = b"", "reset"
         if not data:
             self.end = how
@@ -93,6 +93,7 @@ class Connection:
         """FIN; without close_notify where there is TLS."""
         if self.secure:
             self.socket = socket.socket(fileno=self.socket.detach())
+            self.socket.settimeout(PATIENCE)
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self):
@@ -119,7 +120,8 @@ class Connection:
 
     def tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Python's default takes a cut for a close_notify.
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         context.load_cert_chain(self.fake.certificate, self.fake.key)
 
         def named(_socket, name, _context):

@@ -34,8 +34,7 @@ class Peer(slixmpp.ClientXMPP):
         self.add_event_handler("message", self.on_message)
         self.add_event_handler("disconnected", lambda _: self.loop.stop())
         self.add_event_handler("failed_auth", lambda _: tell("failed_auth"))
-        for kind in ("available", "unavailable", "error", "subscribe", "subscribed"):
-            self.add_event_handler(f"presence_{kind}", self.on_presence)
+        self.add_event_handler("presence", self.on_presence)
 
     async def on_start(self, _):
         await self.get_roster()
