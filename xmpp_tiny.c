@@ -676,6 +676,8 @@ static int pop(struct xmpp_tiny_tok_ *t)
     t->state = S_TEXT;
     t->tail = TAIL_NONE;
     t->depth--;
+    if (t->skip)
+        t->hash = t->hash * SKIP_K_INVERSE - t->seen;
     if (t->depth > t->level) {
         if (!t->skip)
             t->buf[t->out++] = C_END;
@@ -697,11 +699,9 @@ static int pop(struct xmpp_tiny_tok_ *t)
 
 static int close_tag(struct xmpp_tiny_tok_ *t)
 {
-    if (t->skip)
-        t->hash = t->hash * SKIP_K_INVERSE - t->seen;
-    else if (!tag_matches(t))
+    if (!t->skip && !tag_matches(t))
         return ERR(XML);
-    else
+    if (!t->skip)
         t->out = t->mark;
     return pop(t);
 }

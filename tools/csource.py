@@ -183,6 +183,40 @@ class Source:
             edges.append(Edge(item, target, self.line(item.body_at + match.start()), call))
         return edges
 
+    # ---- Calls through pointers
+
+    def members_for(self, name, header):
+        """The struct members that functions named in initialisers of their struct are called through:
+        for `static const struct door d = {name}` the members of struct door. None if that cannot be
+        told of every place that takes the function's address. header: where more structs are."""
+        uses = [e for e in self.edges if e.target.name == name and not e.call]
+        found = re.findall(r"\bstruct\s+(\w+)\s+\w+\s*(?:\[[^\]]*\]\s*)*=\s*\{[^;]*\b%s\b[^;]*;" % re.escape(name),
+                           self.code)
+        if not uses or len(found) < len(uses):
+            return None
+        members = set()
+        for struct in found:
+            body = re.search(r"\bstruct\s+%s\s*\{(.*?)\n\s*\}" % re.escape(struct), header + self.code, re.S)
+            if body is None:
+                return None
+            members |= set(NAME.findall(body.group(1)))
+        return members
+
+    def called_members(self, name):
+        """Names of the struct members that a function, with all it reaches, calls through."""
+        calls = {}
+        for edge in self.edges:
+            calls.setdefault(edge.source.name, set()).add(edge.target.name)
+        bodies = {item.name: item.body for item in self.items if item.kind in ("function", "macro")}
+        members, seen, todo = set(), {name}, [name]
+        while todo:
+            one = todo.pop()
+            members |= set(re.findall(r"(?:->|\.)\s*(\w+)\s*\(", bodies.get(one, "")))
+            new = calls.get(one, set()) - seen
+            seen |= new
+            todo += new
+        return members
+
 
 def load(path):
     with open(path, encoding="utf-8") as file:
