@@ -179,6 +179,34 @@ int xmpp_tiny_start(volatile int *p, int n)
 C
     expect 1 'Cortex-M3: recursion: ' tools/size "$dir/planted.c"
 
+    # A function in a table counts for those who call through that struct's member, not for others.
+    plant <<'C'
+#include "xmpp_tiny.h"
+struct door {
+    int (*knock)(volatile int *p);
+};
+struct hall {
+    int (*enter)(volatile int *p);
+};
+static __attribute__((noinline)) int wait(const struct door *d, const struct hall *h, volatile int *p)
+{
+    return d->knock(p) + (h != NULL) + *p;
+}
+static int guest(volatile int *p)
+{
+    return wait(NULL, NULL, p) + *p;
+}
+static const struct hall halls[2] = {{guest}, {NULL}};
+int planted_visit(const struct door *d, volatile int *p);
+int planted_visit(const struct door *d, volatile int *p)
+{
+    return halls[*p].enter(p) + wait(d, halls, p) + *p;
+}
+C
+    expect 0 'counted in: guest$' tools/size "$dir/planted.c"
+    sed -i 's/d->knock(p)/h->enter(p)/' "$dir/planted.c"
+    expect 1 'Cortex-M3: recursion: guest > wait > guest$' tools/size "$dir/planted.c"
+
     # 400 bytes of locals below 300: the sum, not the larger, and of 13 call-saved bytes at most 64.
     plant <<'C'
 #include "xmpp_tiny.h"

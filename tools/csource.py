@@ -190,8 +190,8 @@ class Source:
         for `static const struct door d = {name}` the members of struct door. None if that cannot be
         told of every place that takes the function's address. header: where more structs are."""
         uses = [e for e in self.edges if e.target.name == name and not e.call]
-        found = re.findall(r"\bstruct\s+(\w+)\s+\w+\s*(?:\[[^\]]*\]\s*)*=\s*\{[^;]*\b%s\b[^;]*;" % re.escape(name),
-                           self.code)
+        found = re.findall(r"\bstruct\s+(\w+)\s+\w+\s*(?:\[[^\]]*\]\s*)*=\s*\{[^;]*\b%s\b[^;]*;"
+                           % re.escape(name), self.code)
         if not uses or len(found) < len(uses):
             return None
         members = set()
