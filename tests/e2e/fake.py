@@ -40,6 +40,7 @@ class Connection:
         self.socket, self.fake = sock, fake
         self.plain, self.clear = b"", b""
         self.secure = False
+        self.torn = False  # TLS is there, but the script has cut it
         self.server_name = None
         self.end = None  # how the client ended: see Gone
         self.at = 0      # how much of the phase's bytes the script has used
@@ -53,7 +54,7 @@ class Connection:
     def _receive(self):
         try:
             data = self.socket.recv(65536)
-            how = "notify" if self.secure else "cut"
+            how = "notify" if self.secure and not self.torn else "cut"
         except ssl.SSLError as error:
             data, how = b"", "cut" if "EOF" in str(error) else "reset"
         except ConnectionError:
@@ -61,10 +62,10 @@ class Connection:
         if not data:
             self.end = how
             raise Gone(how)
-        if self.secure:
-            self.clear += data
-        else:
+        if not self.secure:
             self.plain += data
+        elif not self.torn:
+            self.clear += data
 
     def expect(self, pattern):
         """Reads on until the pattern matches what the client sent since the last match."""
@@ -94,6 +95,7 @@ class Connection:
         if self.secure:
             self.socket = socket.socket(fileno=self.socket.detach())
             self.socket.settimeout(PATIENCE)
+            self.torn = True
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self):

@@ -7,9 +7,11 @@ expression for the names of the cases to run."""
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import faults
-import servers
-from harness import Ejabberd, Prosody, Report, clean_up_always, make_pki, scratch
+sys.dont_write_bytecode = True  # no cache beside the sources
+
+import faults  # noqa: E402
+import servers  # noqa: E402
+from harness import Ejabberd, Prosody, Report, clean_up_always, make_pki, scratch  # noqa: E402
 
 
 def main():

@@ -243,11 +243,10 @@ class Cases:
             watcher.do("message", to=jid, body="still there", id="small")
             same("body", cli.wait("message")["body"], "still there")
             watcher.do("request", to=jid, size=20000)
-            answer = watcher.wait("request")
-            same("answer from", answer["from"], jid)
-            if answer["error"] in (None, "timeout"):
-                raise Failure(f"oversized request: {answer}")
-            same("from", cli.wait("skipped")["from"], watcher.full)
+            same("answer", watcher.wait("request"), {"event": "request", "from": jid, "error": "resource-constraint",
+                                                     "type": "wait"})
+            skipped = cli.wait("skipped")
+            same("skipped", [skipped[key] for key in ("name", "type", "from")], ["iq", "get", watcher.full])
             watcher.do("ping", to=jid)
             same("pong", watcher.wait("pong")["error"], None)
             cli.say("quit")
