@@ -39,6 +39,7 @@ include port/bearssl.mk
 BEARSSL_LIB := $(BUILD)/libbearssl.a
 
 INCLUDES := -I. -Itests $(BEARSSL_CPPFLAGS)
+export WARNINGS INCLUDES BUILD CC
 COMPILE = $(CC) -std=c99 $(WARNINGS) $(INCLUDES) -MMD -MP
 
 PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
@@ -60,7 +61,9 @@ UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
 E2E_SUITES = $(foreach t,$(sort $(wildcard tests/e2e/run tests/e2e/run.sh tests/e2e/run.py)),'$(t)')
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'$(t)')
-CODE_SUITES = '$(MAKE) -s warnings' '$(MAKE) -s symbols' '$(MAKE) -s format-check'
+CODE_SUITES = tools/warnings 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
+
+SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
 # ---- Build -------------------------------------------------------------------------------------
 
@@ -123,7 +126,7 @@ e2e: all ## the tests against real servers alone
 
 .PHONY: warnings
 warnings: | $(BEARSSL_LIB) ## every file through gcc and clang with all warnings as errors; the header as C++11
-	@WARNINGS='$(WARNINGS)' INCLUDES='$(INCLUDES)' tools/warnings
+	@tools/warnings
 
 .PHONY: symbols
 symbols: $(OBJECTS) ## only xmpp_tiny_ is exported, nothing unwelcome is called, no mutable data
@@ -152,8 +155,6 @@ bench: ## tokenizer instructions per byte, next to expat
 	@tools/bench
 
 # ---- Keep tidy ---------------------------------------------------------------------------------
-
-SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
 .PHONY: format format-check
 format: ## lay out all C files

@@ -68,9 +68,10 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
 
 int main(int argc, char **argv)
 {
+    const char *password = getenv("XMPP_TINY_PASSWORD");
     char host[256];
     uint16_t port = 5222;
-    if (argc != 4 || !example_endpoint(argv[3], host, sizeof host, &port)) {
+    if (argc != 4 || password == NULL || !example_endpoint(argv[3], host, sizeof host, &port)) {
         (void)fprintf(stderr, "usage: XMPP_TINY_PASSWORD=... 2-echo JID CA_FILE HOST:PORT\n");
         return 1;
     }
@@ -88,7 +89,7 @@ int main(int argc, char **argv)
 
     const struct xmpp_tiny_config config = {
         .jid = argv[1],
-        .password = getenv("XMPP_TINY_PASSWORD"),
+        .password = password,
         .host = host,
         .port = port,
         .stream = &tls.stream,

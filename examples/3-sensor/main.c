@@ -94,10 +94,11 @@ static int run(struct xmpp_tiny *x, uint32_t interval_ms, uint32_t run_ms)
 
 int main(int argc, char **argv)
 {
+    const char *password = getenv("XMPP_TINY_PASSWORD");
     char host[256];
     uint16_t port = 5222;
     uint32_t interval = 0, seconds = 0;
-    if (argc < 5 || argc > 6 || !example_endpoint(argv[3], host, sizeof host, &port) ||
+    if (argc < 5 || argc > 6 || password == NULL || !example_endpoint(argv[3], host, sizeof host, &port) ||
         !example_number(argv[4], 1, 86400, &interval) ||
         (argc == 6 && !example_number(argv[5], 1, 1000000, &seconds))) {
         (void)fprintf(stderr,
@@ -118,7 +119,7 @@ int main(int argc, char **argv)
 
     const struct xmpp_tiny_config config = {
         .jid = argv[1],
-        .password = getenv("XMPP_TINY_PASSWORD"),
+        .password = password,
         .host = host,
         .port = port,
         .stream = &tls.stream,

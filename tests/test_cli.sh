@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The command line tool and the examples without a server: wrong usage, wrong files, nobody there.
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build}
+tool=$build/xmpp-tiny
+passed=0 failed=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+unset XMPP_TINY_PASSWORD
+
+# expect STATUS TEXT COMMAND...: exits so, and says that on either stream
+expect() {
+    want=$1 text=$2
+    shift 2
+    timeout 20 "$@" >"$dir/out" 2>&1 </dev/null
+    got=$?
+    if [ "$got" -eq "$want" ] && grep -qF -e "$text" "$dir/out"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "---- $*: exit status $got, not $want, or not '$text'"
+        cat "$dir/out"
+    fi
+}
+
+# Wrong usage; the environment has a password from here on.
+expect 1 'none: use --password-file' "$tool" alice@a.test
+XMPP_TINY_PASSWORD=secret
+export XMPP_TINY_PASSWORD
+expect 0 'usage: xmpp-tiny' "$tool" --help
+expect 1 'JID: missing' "$tool"
+expect 1 'comes last' "$tool" alice@a.test bob@a.test
+expect 1 'comes last' "$tool" alice@a.test --json
+expect 1 '--nonsense: unknown option' "$tool" --nonsense alice@a.test
+expect 1 '--wait: something is missing' "$tool" --wait
+expect 1 '@a.test: not a JID' "$tool" @a.test
+expect 1 'has a resource already' "$tool" --resource r alice@a.test/q
+expect 1 'not a JID' "$tool" --send 'not a jid@' text alice@a.test
+expect 1 'SHOW is one of' "$tool" --presence busy text alice@a.test
+expect 1 'not a JID' "$tool" --ping @ alice@a.test
+expect 1 'unknown mechanism' "$tool" --mechanism CRAM-MD5 alice@a.test
+expect 1 'direct or starttls' "$tool" --tls none alice@a.test
+expect 1 'HOST:PORT' "$tool" --connect a.test:0 alice@a.test
+expect 1 'HOST:PORT' "$tool" --connect a.test:65536 alice@a.test
+expect 1 'HOST:PORT' "$tool" --connect '[::1' alice@a.test
+expect 1 'from 1 to 600' "$tool" --timeout 0 alice@a.test
+expect 1 'from 1 to 600' "$tool" --timeout 601 alice@a.test
+expect 1 'from 1 to 600' "$tool" --timeout 99999999999 alice@a.test
+expect 1 'from 1 to 600' "$tool" --timeout -1 alice@a.test
+expect 1 'from 768 to 65535' "$tool" --rx 767 alice@a.test
+expect 1 'from 768 to 65535' "$tool" --tx 65536 alice@a.test
+expect 1 'go together' "$tool" --cert x alice@a.test
+
+# Wrong files.
+: >"$dir/empty"
+expect 1 'No such file' "$tool" --ca "$dir/none" alice@a.test
+expect 1 'no certificates' "$tool" --ca "$dir/empty" alice@a.test
+expect 1 'No such file' "$tool" --password-file "$dir/none" alice@a.test
+head -c 4096 /dev/zero >"$dir/zero"
+expect 1 'too large' "$tool" --password-file "$dir/zero" alice@a.test
+printf 'a\0b\n' >"$dir/nul"
+expect 1 'holds a NUL' "$tool" --password-file "$dir/nul" alice@a.test
+
+# Nobody there: a port that was free a moment ago.
+port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+tools/pki "$dir/pki" >/dev/null 2>&1
+ca=$dir/pki/ca.crt
+expect 2 '"event":"error","name":"CONNECT","origin":"NET"' \
+    "$tool" --json --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
+expect 2 '{"event":"closed","unsent":0}' "$tool" --json --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
+expect 2 'error  name: "CONNECT"' "$tool" --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
+expect 1 'no certificate chain' "$tool" --ca "$ca" --cert "$dir/empty" --key "$dir/empty" alice@a.test
+expect 1 'no private key' "$tool" --ca "$ca" --cert "$ca" --key "$ca" alice@a.test
+
+for example in 1-hello 2-echo 3-sensor; do
+    extra=
+    [ "$example" != 3-sensor ] || extra=1
+    expect 1 'usage: ' "$build/$example"
+    expect 1 'usage: ' "$build/$example" alice@a.test "$ca" a.test:http $extra
+    expect 1 'No such file' "$build/$example" alice@a.test "$dir/none" "127.0.0.1:$port" $extra
+    expect 1 'CONNECT: ' "$build/$example" alice@a.test "$ca" "127.0.0.1:$port" $extra
+    expect 1 'usage: ' env -u XMPP_TINY_PASSWORD "$build/$example" alice@a.test "$ca" "127.0.0.1:$port" $extra
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
