@@ -12,9 +12,9 @@
 
 enum mode { TOKENS, WALK };
 
-static void see_start(struct tally *t, struct xmpp_tiny_el el)
+static void bench_start(struct tally *t, struct xmpp_tiny_el here)
 {
-    struct xmpp_tiny_str name = xmpp_tiny_name(el), ns = xmpp_tiny_ns(el), value;
+    struct xmpp_tiny_str name = xmpp_tiny_name(here), ns = xmpp_tiny_ns(here), value;
     uint16_t iter = 0;
     t->elements++;
     t->touched += name.len + ns.len;
@@ -23,7 +23,7 @@ static void see_start(struct tally *t, struct xmpp_tiny_el el)
         digest_string(t, 'n', ns.ptr, ns.len);
         digest_string(t, 'l', name.ptr, name.len);
     }
-    while (xmpp_tiny_attr_next(el, &iter, &name, &ns, &value)) {
+    while (xmpp_tiny_attr_next(here, &iter, &name, &ns, &value)) {
         t->attributes++;
         t->touched += name.len + ns.len + value.len;
         if (t->digesting) {
@@ -37,7 +37,7 @@ static void see_start(struct tally *t, struct xmpp_tiny_el el)
     }
 }
 
-static void see_text(struct tally *t, struct xmpp_tiny_str text)
+static void bench_text(struct tally *t, struct xmpp_tiny_str text)
 {
     t->text += text.len;
     if (t->digesting) {
@@ -45,7 +45,7 @@ static void see_text(struct tally *t, struct xmpp_tiny_str text)
     }
 }
 
-static void see_end(struct tally *t)
+static void bench_end(struct tally *t)
 {
     if (t->digesting) {
         digest_string(t, '/', NULL, 0);
@@ -53,22 +53,22 @@ static void see_end(struct tally *t)
 }
 
 /* A tree in document order. */
-static void walk(struct tally *t, struct xmpp_tiny_el el)
+static void bench_walk(struct tally *t, struct xmpp_tiny_el here)
 {
     struct xmpp_tiny_el open[XMPP_TINY_MAX_DEPTH];
     size_t depth = 0;
     for (;;) {
-        see_start(t, el);
-        see_text(t, xmpp_tiny_text(el));
-        open[depth] = el;
-        el = xmpp_tiny_child(el, NULL, "*");
-        while (!xmpp_tiny_found(el)) {
-            see_end(t);
+        bench_start(t, here);
+        bench_text(t, xmpp_tiny_text(here));
+        open[depth] = here;
+        here = xmpp_tiny_child(here, NULL, "*");
+        while (!xmpp_tiny_found(here)) {
+            bench_end(t);
             if (depth == 0) {
                 return;
             }
-            see_text(t, xmpp_tiny_text_after(open[depth]));
-            el = xmpp_tiny_next(open[depth], NULL, "*");
+            bench_text(t, xmpp_tiny_text_after(open[depth]));
+            here = xmpp_tiny_next(open[depth], NULL, "*");
             depth--;
         }
         depth++;
@@ -76,14 +76,14 @@ static void walk(struct tally *t, struct xmpp_tiny_el el)
 }
 
 /* Takes the units that are ready. Returns 0, or the error that ended the stream. */
-static int drain(struct xmpp_tiny_tok_ *tok, struct tally *t, enum mode mode)
+static int bench_drain(struct xmpp_tiny_tok_ *tok, struct tally *t, enum mode mode)
 {
     for (;;) {
         int result = tok_next(tok);
         if (result == TOK_UNIT) {
             t->touched++;
             if (mode == WALK) {
-                walk(t, tok_unit(tok));
+                bench_walk(t, tok_unit(tok));
             }
         } else if (result == TOK_MORE || result == TOK_END) {
             return 0;
@@ -111,7 +111,7 @@ __attribute__((noinline)) static int bench_parse(struct xmpp_tiny_tok_ *tok, con
         memcpy(window, in->bytes + at, room);
         tok_fed(tok, room);
         at += room;
-        int err = drain(tok, t, mode);
+        int err = bench_drain(tok, t, mode);
         if (err != 0) {
             return err;
         }
