@@ -39,16 +39,22 @@ include port/bearssl.mk
 BEARSSL_LIB := $(BUILD)/libbearssl.a
 
 INCLUDES := -I. -Itests $(BEARSSL_CPPFLAGS)
-export WARNINGS INCLUDES BUILD CC
+export WARNINGS INCLUDES BUILD CC BEARSSL
 COMPILE = $(CC) -std=c99 $(WARNINGS) $(INCLUDES) -MMD -MP
 
 PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
 OBJECTS := $(BUILD)/xmpp_tiny.o $(PORTS:%=$(BUILD)/%.o)
 SAN_PORTS := $(PORTS:%=$(BUILD)/san/%.o)
+SAN_OBJECTS := $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS)
 
 EXAMPLES := 1-hello 2-echo 3-sensor
 CLI := $(wildcard examples/cli/*.c) examples/common.c
 PROGRAMS := $(EXAMPLES:%=$(BUILD)/%) $(BUILD)/xmpp-tiny
+SAN_PROGRAMS := $(EXAMPLES:%=$(BUILD)/san/%) $(BUILD)/san/xmpp-tiny
+
+# What tests share, besides their headers, is in the other files of tests/.
+SHARED := $(patsubst %.c,$(BUILD)/san/%.o,$(filter-out tests/test_%.c tests/conformance.c,$(wildcard tests/*.c)))
+SHARED_LIB := $(if $(SHARED),$(BUILD)/san/tests/shared.a)
 
 # Tests of one room include xmpp_tiny.c; the others are linked with its object.
 INNER := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/golden/run.c))
@@ -59,8 +65,8 @@ GOLDEN := $(sort $(wildcard tests/golden/*.txt))
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
-E2E_SUITES = $(foreach t,$(sort $(wildcard tests/e2e/run tests/e2e/run.sh tests/e2e/run.py)),'$(t)')
-SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'$(t)')
+E2E_SUITES = 'BUILD=$(BUILD)/san tests/e2e/run.py'
+SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
 CODE_SUITES = tools/warnings 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
 
 SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
@@ -84,8 +90,9 @@ $(BUILD)/san/%.o: %.c
 	$(if $(V),,@echo '  compile  $@')
 	$(Q)$(COMPILE) $(SANITIZE) -c -o $@ $<
 
-# Ports and whatever uses them see BearSSL's headers, which have to be fetched first.
-$(PORTS:%=$(BUILD)/%.o) $(SAN_PORTS): | $(BEARSSL_LIB)
+# Nearly everything sees BearSSL's headers, which have to be fetched first.
+SEES_BEARSSL := $(patsubst %.c,%.o,$(wildcard port/*.c examples/*.c examples/*/*.c tests/*.c tests/*/*.c))
+$(SEES_BEARSSL:%=$(BUILD)/%) $(SEES_BEARSSL:%=$(BUILD)/san/%): | $(BEARSSL_LIB)
 
 $(EXAMPLES:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/examples/%/main.o $(BUILD)/examples/common.o $(OBJECTS) $(BEARSSL_LIB)
 	$(if $(V),,@echo '  link     $@')
@@ -95,12 +102,26 @@ $(BUILD)/xmpp-tiny: $(CLI:%.c=$(BUILD)/%.o) $(OBJECTS) $(BEARSSL_LIB)
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(INNER): $(BUILD)/%: $(BUILD)/san/%.o $(SAN_PORTS) $(BEARSSL_LIB)
+# The same programs under the sanitizers: what the tests drive.
+$(EXAMPLES:%=$(BUILD)/san/%): $(BUILD)/san/%: $(BUILD)/san/examples/%/main.o $(BUILD)/san/examples/common.o \
+    $(SAN_OBJECTS) $(BEARSSL_LIB)
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/san/xmpp-tiny: $(CLI:%.c=$(BUILD)/san/%.o) $(SAN_OBJECTS) $(BEARSSL_LIB)
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/san/tests/shared.a: $(SHARED)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(INNER): $(BUILD)/%: $(BUILD)/san/%.o $(SHARED_LIB) $(SAN_PORTS) $(BEARSSL_LIB)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
 
-$(OUTER): $(BUILD)/%: $(BUILD)/san/%.o $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS) $(BEARSSL_LIB)
+$(OUTER): $(BUILD)/%: $(BUILD)/san/%.o $(SHARED_LIB) $(SAN_OBJECTS) $(BEARSSL_LIB)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
@@ -112,7 +133,7 @@ check: ## install what is needed, build, run every test; ends in 'N passed, N fa
 	@tools/install check || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-build || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-all
-check-build: all $(TESTS)
+check-build: all $(SAN_PROGRAMS) $(TESTS)
 check-all:
 	@tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CODE_SUITES) $(UNIT_SUITES) $(SCRIPT_SUITES)
 
@@ -121,7 +142,7 @@ unit: $(TESTS) ## the fast tests alone: rooms, golden sessions, ports; no networ
 	@tools/run-tests -j $(JOBS) $(UNIT_SUITES)
 
 .PHONY: e2e
-e2e: all ## the tests against real servers alone
+e2e: $(SAN_PROGRAMS) ## the tests against real servers alone
 	@tools/run-tests -j $(JOBS) $(E2E_SUITES)
 
 .PHONY: warnings

@@ -22,11 +22,11 @@ static uint32_t now_ms(void)
     return xmpp_tiny_posix_platform.now_ms(xmpp_tiny_posix_platform.ctx);
 }
 
-/* Stands for a real sensor: goes from 20.0 to 24.9 degrees and back, another step each second. */
+/* Stands for a real sensor: goes from 20.0 to 25.0 degrees and back, another step each second. */
 static struct xmpp_tiny_str reading(char *text, size_t size)
 {
     uint32_t step = now_ms() / 1000 % 100;
-    uint32_t tenths = 200 + (step < 50 ? step : 99 - step);
+    uint32_t tenths = 200 + (step < 50 ? step : 100 - step);
     int len = snprintf(text, size, "%u.%u C", (unsigned)(tenths / 10), (unsigned)(tenths % 10));
     return len > 0 && (size_t)len < size ? (struct xmpp_tiny_str){text, (size_t)len} : xmpp_tiny_str("?");
 }

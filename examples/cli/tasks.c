@@ -192,21 +192,23 @@ void cli_tasks_input(struct cli_tasks *s)
 
 /* ---- Requests ---------------------------------------------------------------------------------- */
 
-static void expect(struct cli_tasks *s, int number, const struct cli_task *t)
+static struct cli_request *free_request(struct cli_tasks *s)
 {
-    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
-        struct cli_request *r = &s->requests[i];
-        if (r->number == 0) {
-            r->number = (uint16_t)number;
-            r->ping = t->kind == CLI_PING;
-            r->since = now_ms();
-            size_t len = t->to.len < sizeof r->to ? t->to.len : sizeof r->to - 1;
-            if (len > 0)
-                memcpy(r->to, t->to.ptr, len);
-            r->to[len] = '\0';
-            return;
-        }
-    }
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
+        if (s->requests[i].number == 0)
+            return &s->requests[i];
+    return NULL;
+}
+
+static void expect(struct cli_request *r, int number, const struct cli_task *t)
+{
+    size_t len = t->to.len < sizeof r->to ? t->to.len : sizeof r->to - 1;
+    r->number = (uint16_t)number;
+    r->ping = t->kind == CLI_PING;
+    r->since = now_ms();
+    if (len > 0)
+        memcpy(r->to, t->to.ptr, len);
+    r->to[len] = '\0';
 }
 
 static struct xmpp_tiny_str asked(const struct cli_request *r)
@@ -337,13 +339,16 @@ bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x)
     size_t size;
     bool moved = false;
     while (task_next(s, &t, &size)) {
+        struct cli_request *request = free_request(s);
+        if (request == NULL && (t.kind == CLI_PING || t.kind == CLI_IQ))
+            return moved;
         int result = task_send(s, x, &t);
         if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_STATE)
             return moved;
         if (result < 0)
             refuse(s, result, NULL, t.to);
-        else if (result > 0)
-            expect(s, result, &t);
+        else if (result > 0 && request != NULL)
+            expect(request, result, &t);
         if (size == 0)
             s->next++;
         else
