@@ -57,11 +57,43 @@ typedef struct xmpp_tiny_el el;
 #define ERR(name) XMPP_TINY_ERR_##name
 
 /* ==== Room 2: bytes ===============================================================================
- * Slices, characters, base64, digits; compare in constant time, wipe. Owns nothing, calls nothing. */
+ * Slices and runs, characters, base64, digits; compare in constant time, wipe. Owns nothing.
+ *
+ * A run is text that ends before the first byte below 9: no character of XML is lower, so a C string
+ * is a run, and so is every name, value and text the tokenizer leaves in the receive buffer. A run
+ * costs one register where a slice costs two; slices are for the application. NULL: absent. */
+typedef const char *run;
+
+enum { RUN_END = 9 }; /* first value that belongs to a run */
 
 static uint16_t u16(size_t n)
 {
     return (uint16_t)n;
+}
+
+static run run_end(run a)
+{
+    while ((uint8_t)*a >= RUN_END)
+        a++;
+    return a;
+}
+
+static bool run_is(run a, run b)
+{
+    if (a == NULL || b == NULL)
+        return false;
+    while (*a == *b && (uint8_t)*a >= RUN_END)
+        a++, b++;
+    return (uint8_t)*a < RUN_END && (uint8_t)*b < RUN_END;
+}
+
+/* Are these bytes the whole run? */
+static bool run_holds(run a, const char *p, size_t len)
+{
+    for (; len; len--)
+        if (*a++ != *p++)
+            return false;
+    return (uint8_t)*a < RUN_END;
 }
 
 static str slice(const char *ptr, size_t len)
@@ -69,9 +101,9 @@ static str slice(const char *ptr, size_t len)
     return (str){ptr, len};
 }
 
-static str text_of(const char *text)
+static str run_str(run a)
 {
-    return text ? slice(text, strlen(text)) : ABSENT;
+    return slice(a, a ? (size_t)(run_end(a) - a) : 0);
 }
 
 static bool same(str a, str b)
@@ -79,20 +111,20 @@ static bool same(str a, str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static bool is(str a, const char *text)
+static bool str_is(str a, const char *text)
 {
-    return same(a, text_of(text));
+    return a.ptr && same(a, slice(text, strlen(text)));
 }
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    return (uint8_t)(c - 'A') < 26 ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* Equal but for the case of ASCII letters. */
+/* Equal but for the case of ASCII letters; an absent slice equals only an absent one. */
 static bool same_folded(str a, str b)
 {
-    if (a.len != b.len)
+    if (a.len != b.len || !a.ptr != !b.ptr)
         return false;
     for (size_t i = 0; i < a.len; i++)
         if (lower(a.ptr[i]) != lower(b.ptr[i]))
@@ -100,21 +132,20 @@ static bool same_folded(str a, str b)
     return true;
 }
 
-/* What stands before the first `mark` is returned and cut off *rest together with the mark; without a
- * mark all of it. */
-static str cut(str *rest, char mark)
+/* Where `mark` first stands in a slice; NULL if it does not. */
+static const char *find(str s, char mark)
 {
-    const char *at = rest->len ? (const char *)memchr(rest->ptr, mark, rest->len) : NULL;
-    str head = at ? slice(rest->ptr, (size_t)(at - rest->ptr)) : *rest;
-    *rest = at ? slice(at + 1, rest->len - head.len - 1) : ABSENT;
-    return head;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] == mark)
+            return s.ptr + i;
+    return NULL;
 }
 
 /* Decimal digits and nothing else, at most max; UINT32_MAX for anything else. */
 static uint32_t number(str digits, uint32_t max)
 {
     uint32_t n = 0;
-    if (digits.len == 0 || digits.len > 10)
+    if (digits.len == 0)
         return UINT32_MAX;
     for (size_t i = 0; i < digits.len; i++) {
         uint32_t d = (uint32_t)(digits.ptr[i] - '0');
@@ -144,8 +175,9 @@ static void wipe(void *data, size_t len)
 /* Characters XML allows. [XML 2.2] */
 static bool xml_char(uint32_t c)
 {
-    return c >= 0x20 ? c < 0xD800 || (c > 0xDFFF && c < 0xFFFE) || (c > 0xFFFF && c < 0x110000)
-                     : c == '\t' || c == '\n' || c == '\r';
+    if (c < 0x20)
+        return c == '\t' || c == '\n' || c == '\r';
+    return c < 0x110000 && (c & 0xFFFFF800) != 0xD800 && c - 0xFFFE > 1;
 }
 
 /* Takes one byte >= 0x80 of UTF-8, or any byte while u->need is not 0. Returns false for what is not
@@ -153,37 +185,24 @@ static bool xml_char(uint32_t c)
 static bool utf8_take(struct xmpp_tiny_utf8_ *u, uint8_t c)
 {
     if (u->need == 0) {
-        u->size = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
-        u->need = u->size;
+        u->size = u->need = c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
         u->point = c & (0x3FU >> u->size);
         return c >= 0xC2 && c < 0xF5;
     }
+    u->point = u->point << 6 | (c & 0x3FU);
     if ((c & 0xC0) != 0x80)
         return false;
-    u->point = u->point << 6 | (c & 0x3FU);
     if (--u->need)
         return true;
-    return u->point >= (u->size == 1 ? 0x80U : u->size == 2 ? 0x800U : 0x10000U) && xml_char(u->point);
+    return u->point >> (u->size == 1 ? 7 : u->size * 5 + 1) && xml_char(u->point);
 }
 
 static char *utf8_put(char *o, uint32_t c)
 {
-    if (c < 0x80) {
-        *o++ = (char)c;
-        return o;
-    }
-    if (c < 0x800) {
-        *o++ = (char)(0xC0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *o++ = (char)(0xE0 | c >> 12);
-        } else {
-            *o++ = (char)(0xF0 | c >> 18);
-            *o++ = (char)(0x80 | (c >> 12 & 0x3F));
-        }
-        *o++ = (char)(0x80 | (c >> 6 & 0x3F));
-    }
-    *o++ = (char)(0x80 | (c & 0x3F));
+    int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+    *o++ = (char)(more ? (0xF0U << (3 - more) | c >> 6 * more) : c);
+    while (more--)
+        *o++ = (char)(0x80 | (c >> 6 * more & 0x3F));
     return o;
 }
 
@@ -199,72 +218,59 @@ static bool xml_text(str s)
     return u.need == 0;
 }
 
-static int base64_value(char c)
-{
-    return c >= 'A' && c <= 'Z'   ? c - 'A'
-           : c >= 'a' && c <= 'z' ? c - 'a' + 26
-           : c >= '0' && c <= '9' ? c - '0' + 52
-           : c == '+'             ? 62
-           : c == '/'             ? 63
-                                  : -1;
-}
-
-static char base64_digit(uint32_t v)
-{
-    v &= 63;
-    return (char)(v < 26   ? 'A' + v
-                  : v < 52 ? 'a' + (v - 26)
-                  : v < 62 ? '0' + (v - 52)
-                  : v == 62 ? '+'
-                            : '/');
-}
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* Three bytes, or the last one or two, become four characters. */
 static char *base64_group(char *o, const uint8_t *in, size_t n)
 {
     uint32_t v = (uint32_t)in[0] << 16 | (n > 1 ? (uint32_t)in[1] << 8 : 0) | (n > 2 ? in[2] : 0);
-    o[0] = base64_digit(v >> 18);
-    o[1] = base64_digit(v >> 12);
-    o[2] = n > 1 ? base64_digit(v >> 6) : '=';
-    o[3] = n > 2 ? base64_digit(v) : '=';
-    return o + 4;
+    for (size_t i = 0; i < 4; i++, v <<= 6)
+        *o++ = i <= n ? base64_digits[v >> 18 & 63] : '=';
+    return o;
 }
 
 static char *base64_put(char *o, const void *data, size_t len)
 {
     const uint8_t *in = (const uint8_t *)data;
-    for (; len > 3; len -= 3, in += 3)
-        o = base64_group(o, in, 3);
-    return len ? base64_group(o, in, len) : o;
+    for (; len; in += 3) {
+        size_t n = len < 3 ? len : 3;
+        o = base64_group(o, in, n);
+        len -= n;
+    }
+    return o;
 }
 
 /* Strict base64 with padding [RFC4648 4]; out may be in. Returns the length, or -1. */
 static int base64_get(str in, char *out)
 {
     char *o = out;
+    uint32_t v = 0;
     size_t pad = 0;
-    if (in.len % 4)
-        return -1;
-    while (pad < 2 && pad < in.len && in.ptr[in.len - 1 - pad] == '=')
-        pad++;
-    for (size_t i = 0; i < in.len; i += 4) {
-        size_t n = i + 4 == in.len ? 4 - pad : 4; /* digits of this group */
-        uint32_t v = 0;
-        for (size_t k = 0; k < 4; k++) {
-            int digit = k < n ? base64_value(in.ptr[i + k]) : 0;
-            if (digit < 0)
-                return -1;
-            v = v << 6 | (uint32_t)digit;
-        }
-        if (v & (n == 2 ? 0xFFFFU : n == 3 ? 0xFFU : 0U))
-            return -1; /* bits under the padding: a second spelling of the same bytes */
-        *o++ = (char)(v >> 16);
-        if (n > 2)
+    for (size_t i = 0; i < in.len; i++) {
+        const char *digit = find(slice(base64_digits, 64), in.ptr[i]);
+        if (in.ptr[i] == '=' && i + 2 >= in.len)
+            pad++;
+        else if (digit == NULL || pad)
+            return -1;
+        v = v << 6 | (uint32_t)(digit ? digit - base64_digits : 0);
+        if (i % 4 == 3) {
+            *o++ = (char)(v >> 16);
             *o++ = (char)(v >> 8);
-        if (n > 3)
             *o++ = (char)v;
+        }
     }
-    return (int)(o - out);
+    /* bits under the padding would be a second spelling of the same bytes */
+    if (in.len % 4 || (pad && (v & (pad == 1 ? 0xFFU : 0xFFFFU))))
+        return -1;
+    return (int)((size_t)(o - out) - pad);
+}
+
+/* The n-th of the texts that stand one behind the other, each with its NUL. */
+static const char *nth(const char *texts, unsigned n)
+{
+    while (n--)
+        texts += strlen(texts) + 1;
+    return texts;
 }
 
 /* ==== Room 3: tokenizer ===========================================================================
@@ -297,11 +303,10 @@ enum { /* the compact form */
        C_END,
        C_ELEM_NS, /* two bytes of reference follow, most significant first */
        C_ATTR_NS,
-       C_XMLNS, /* prefix VALUE namespace name */
-       C_PAD,   /* left by a prefix */
-       C_TEXT   /* first value that is none of the above */
+       C_XMLNS, /* a declaration: xmlns or xmlns:prefix, VALUE, namespace name */
+       C_PAD    /* left by a prefix */
 };
-#define REF_XML 0xFFFF /* the reference of the reserved prefix xml */
+#define REF_XML 0xFFFFU /* the reference of the reserved prefix xml */
 
 /* A cut may fall between the raw bytes that pay for a token and the one that writes it; this much room
  * in front of the window makes up for it (the worst: a character of 4 bytes written at ';'). */
@@ -320,7 +325,7 @@ enum { /* what tok_next() returns; negative: enum xmpp_tiny_err */
 
 enum { S_START, S_BETWEEN, S_TEXT, S_CDATA, S_LT, S_NAME, S_TAG, S_SPACED, S_ATTR, S_EQ, S_QUOTE, S_VALUE,
        S_REF, S_VALUE_REF, S_EMPTY, S_POP, S_CLOSE, S_CLOSED, S_BANG, S_DECL };
-enum { T_DECL = 1, T_NS = 2, T_FIRST = 4, T_HASH = 8, T_HEX = 16, T_DIGIT = 32 };
+enum { T_DECL = 1, T_PREFIX = 2, T_XMLNS = 4, T_FIRST = 8, T_HASH = 16, T_HEX = 32, T_DIGIT = 64 };
 enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR }; /* what the last character was */
 
 #define IN_TEXT 1  /* stands for itself in text */
@@ -367,175 +372,123 @@ static bool name_char(uint32_t c, bool first)
 
 /* ---- Walking the compact form ---- */
 
-static uint16_t run_end(const char *buf, uint16_t at)
+static const char *skip_pad(const char *p)
 {
-    while ((uint8_t)buf[at] >= C_TEXT)
-        at++;
-    return at;
+    while (*p == C_PAD)
+        p++;
+    return p;
 }
 
-static uint16_t ref_at(const char *buf, uint16_t at)
+static uint16_t ref_at(const char *p)
 {
-    return (uint16_t)((uint8_t)buf[at] << 8 | (uint8_t)buf[at + 1]);
-}
-
-static void ref_put(char *buf, uint16_t at, uint16_t ref)
-{
-    buf[at] = (char)(ref >> 8);
-    buf[at + 1] = (char)ref;
-}
-
-static str run_at(const char *buf, uint16_t at)
-{
-    return slice(buf + at, (size_t)(run_end(buf, at) - at));
+    return (uint16_t)((uint8_t)p[0] << 8 | (uint8_t)p[1]);
 }
 
 /* The string a reference stands for. */
-static str ref_text(const char *buf, uint16_t ref)
+static run ref_run(const char *buf, unsigned ref)
 {
-    return ref == REF_XML ? STR(NS_XML) : run_at(buf, ref);
+    return ref == REF_XML ? NS_XML : buf + ref;
 }
 
-/* One name with its value, as it stands in a tag. */
-struct attr {
-    uint8_t kind;  /* C_ATTR, C_ATTR_NS, C_XMLNS; C_BODY or less at the end of the tag */
-    uint16_t at;   /* of the kind byte */
-    uint16_t ref;  /* C_ATTR_NS */
-    str name;      /* C_XMLNS: the prefix */
-    str value;
-    uint16_t uri;  /* offset of the value */
-};
-
-/* Reads the attribute at *at and moves on to the next. */
-static uint8_t attr_step(const char *buf, uint16_t *at, struct attr *a)
+/* The local name behind the kind byte of an element or attribute. */
+static run name_of(const char *p)
 {
-    uint16_t p = *at;
-    while (buf[p] == C_PAD)
-        p++;
-    a->at = p;
-    a->kind = (uint8_t)buf[p];
-    if (a->kind != C_ATTR && a->kind != C_ATTR_NS && a->kind != C_XMLNS)
-        return C_BODY;
-    p++;
-    a->ref = 0;
-    if (a->kind == C_ATTR_NS) {
-        a->ref = ref_at(buf, p);
-        p = u16(p + 2U);
-    }
-    a->name = run_at(buf, p);
-    a->uri = u16(p + a->name.len + 1);
-    a->value = run_at(buf, a->uri);
-    *at = u16(a->uri + a->value.len);
-    return a->kind;
+    return p + (*p == C_ELEM_NS || *p == C_ATTR_NS ? 3 : 1);
 }
 
-static uint16_t skip_pad(const char *buf, uint16_t at)
+/* The first attribute of an element, the value of one, the next one; C_BODY stands behind the last. */
+static const char *attr_first(const char *e)
 {
-    while (buf[at] == C_PAD)
-        at++;
-    return at;
+    return skip_pad(run_end(name_of(e)));
 }
 
-/* Local name of the element whose kind byte (or padding) is at `at`. */
-static str elem_name(const char *buf, uint16_t at)
+static run attr_value(const char *a)
 {
-    at = skip_pad(buf, at);
-    return run_at(buf, u16(at + (buf[at] == C_ELEM_NS ? 3U : 1U)));
+    return run_end(name_of(a)) + 1;
 }
 
-/* Where the attributes of the element at `at` begin. */
-static uint16_t elem_attrs(const char *buf, uint16_t at)
+static const char *attr_next(const char *a)
 {
-    str name = elem_name(buf, at);
-    return u16((size_t)(name.ptr - buf) + name.len);
+    return skip_pad(run_end(attr_value(a)));
 }
 
-/* Offset of the namespace name that this tag declares for a prefix ("": the default); 0 if it does not. */
-static uint16_t declared(const char *buf, uint16_t at, str prefix)
+/* The namespace name that a tag declares for a prefix (of length 0: the default); NULL if it does not. */
+static run declared(const char *e, const char *prefix, size_t len)
 {
-    struct attr a;
-    at = elem_attrs(buf, at);
-    while (attr_step(buf, &at, &a) != C_BODY)
-        if (a.kind == C_XMLNS && same(a.name, prefix))
-            return a.uri;
-    return 0;
+    for (const char *a = attr_first(e); *a != C_BODY; a = attr_next(a))
+        if (*a == C_XMLNS && (len ? a[6] == ':' && run_holds(a + 7, prefix, len) : (uint8_t)a[6] < RUN_END))
+            return attr_value(a);
+    return NULL;
 }
 
-/* ---- Namespaces, at the end of a tag that has any ---- */
+/* ---- Namespaces, at the end of a tag ---- */
 
 /* The reference for a prefix at the tag in progress; 0 if it is not declared. */
-static uint16_t resolve(const struct xmpp_tiny_tok_ *t, str prefix)
+static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, size_t len)
 {
-    uint16_t ref;
-    if (is(prefix, "xml"))
+    run uri;
+    if (len == 3 && memcmp(prefix, "xml", 3) == 0)
         return REF_XML;
-    ref = declared(t->buf, t->tag, prefix);
-    for (uint16_t i = t->depth; ref == 0 && i > 0; i--)
-        ref = declared(t->buf, t->open[i - 1], prefix);
-    return ref;
+    uri = declared(t->buf + t->tag, prefix, len);
+    for (unsigned i = t->depth; uri == NULL && i > 0; i--)
+        uri = declared(skip_pad(t->buf + t->open[i - 1]), prefix, len);
+    return uri ? (unsigned)(uri - t->buf) : 0;
 }
 
-/* Turns the attribute xmlns or xmlns:prefix into a declaration. [Namespaces 3] */
-static int declare(const struct xmpp_tiny_tok_ *t, const struct attr *a)
+/* Is this a proper declaration? [Namespaces 3] */
+static bool declares(const char *a)
 {
-    char *kind = t->buf + a->at;
-    str prefix = slice(a->name.ptr + 5, a->name.len - 5);
-    size_t pad = 5;
-    if (prefix.len) {
-        prefix = slice(prefix.ptr + 1, prefix.len - 1);
-        pad = 6;
-        if (a->value.len == 0 || is(prefix, "xmlns"))
-            return ERR(XML_PREFIX);
-    }
-    if (is(prefix, "xml") != is(a->value, NS_XML) || is(a->value, NS_XMLNS))
-        return ERR(XML_PREFIX);
-    memset(kind, C_PAD, pad);
-    kind[pad] = C_XMLNS;
-    return 0;
+    run uri = attr_value(a);
+    bool prefixed = a[6] == ':';
+    if (prefixed && (run_is(a + 7, "xmlns") || (uint8_t)*uri < RUN_END))
+        return false;
+    return (prefixed && run_is(a + 7, "xml")) == run_is(uri, NS_XML) && !run_is(uri, NS_XMLNS);
 }
 
-/* Replaces the prefix of the name behind the kind byte at `at` by its reference. */
-static int replace_prefix(const struct xmpp_tiny_tok_ *t, uint16_t at, str name, char kind)
+/* Replaces the prefix of the name behind the kind byte p, if it has one, by its reference. */
+static bool replace_prefix(const struct xmpp_tiny_tok_ *t, uint16_t at, char kind)
 {
-    str prefix = cut(&name, ':');
-    uint16_t ref, local;
-    if (name.ptr == NULL)
-        return 0;
-    ref = resolve(t, prefix);
-    if (ref == 0)
-        return ERR(XML_PREFIX);
-    local = u16((size_t)(name.ptr - t->buf));
-    memset(t->buf + at, C_PAD, prefix.len - 1);
-    t->buf[local - 3] = kind;
-    ref_put(t->buf, u16(local - 2U), ref);
-    return 0;
+    char *p = t->buf + at, *colon = p;
+    unsigned ref;
+    while ((uint8_t)*++colon >= RUN_END)
+        if (*colon == ':') {
+            ref = resolve(t, p + 1, (size_t)(colon - p - 1));
+            memset(p, C_PAD, (size_t)(colon - p - 2));
+            colon[-2] = kind;
+            colon[-1] = (char)(ref >> 8);
+            colon[0] = (char)ref;
+            return ref != 0;
+        }
+    return true;
 }
 
-/* No two attributes may have the same namespace and local name. [Namespaces 6.3] */
-static bool doubled(const char *buf, uint16_t from, const struct attr *a)
+/* Does an attribute before a have the same namespace and local name? [Namespaces 6.3] */
+static bool doubled(const char *buf, const char *b, const char *a)
 {
-    struct attr b;
-    while (attr_step(buf, &from, &b) != C_BODY && b.at < a->at)
-        if (b.kind == C_ATTR_NS && same(b.name, a->name) && same(ref_text(buf, b.ref), ref_text(buf, a->ref)))
+    for (; b < a; b = attr_next(b))
+        if (*b == C_ATTR_NS && run_is(b + 3, a + 3) && run_is(ref_run(buf, ref_at(b + 1)), ref_run(buf, ref_at(a + 1))))
             return true;
     return false;
 }
 
-static int namespaces(const struct xmpp_tiny_tok_ *t)
+/* Declarations first: they count for the whole tag. */
+static int namespaces(struct xmpp_tiny_tok_ *t)
 {
-    uint16_t first = elem_attrs(t->buf, t->tag), at = first;
-    struct attr a;
-    int err = 0;
-    while (!err && attr_step(t->buf, &at, &a) != C_BODY)
-        if (a.name.len >= 5 && memcmp(a.name.ptr, "xmlns", 5) == 0 && (a.name.len == 5 || a.name.ptr[5] == ':'))
-            err = declare(t, &a);
-    for (at = first; !err && attr_step(t->buf, &at, &a) != C_BODY;)
-        if (a.kind == C_ATTR)
-            err = replace_prefix(t, a.at, a.name, C_ATTR_NS);
-    for (at = first; !err && attr_step(t->buf, &at, &a) != C_BODY;)
-        if (a.kind == C_ATTR_NS && doubled(t->buf, first, &a))
-            err = ERR(XML);
-    return err ? err : replace_prefix(t, t->tag, elem_name(t->buf, t->tag), C_ELEM_NS);
+    const char *first = attr_first(t->buf + t->tag), *a, *next;
+    for (a = first; *a != C_BODY; a = attr_next(a))
+        if (*a == C_XMLNS && !declares(a))
+            return ERR(XML_PREFIX);
+    if (!(t->flags & T_PREFIX))
+        return 0;
+    for (a = first; *a != C_BODY; a = next) {
+        next = attr_next(a);
+        if (*a == C_ATTR && !replace_prefix(t, u16((size_t)(a - t->buf)), C_ATTR_NS))
+            return ERR(XML_PREFIX);
+    }
+    for (a = attr_first(t->buf + t->tag); *a != C_BODY; a = attr_next(a))
+        if (*a == C_ATTR_NS && doubled(t->buf, attr_first(t->buf + t->tag), a))
+            return ERR(XML);
+    return replace_prefix(t, t->tag, C_ELEM_NS) ? 0 : ERR(XML_PREFIX);
 }
 
 /* ---- Skipping ----
@@ -546,18 +499,15 @@ static int namespaces(const struct xmpp_tiny_tok_ *t)
 
 static uint32_t name_hash(uint32_t h, const char *p, const char *end)
 {
-    while (p < end)
-        h = h * 33 + (uint8_t)*p++;
+    for (; p < end; p++)
+        h = *p == ':' ? 0 : h * 33 + (uint8_t)*p;
     return h;
 }
 
-/* Without a prefix. */
-static uint32_t elem_hash(const char *buf, uint16_t at)
+static uint32_t elem_hash(const char *e)
 {
-    str name = elem_name(buf, at), local = name;
-    cut(&local, ':');
-    name = local.ptr ? local : name;
-    return name_hash(0, name.ptr, name.ptr + name.len);
+    run name = name_of(skip_pad(e));
+    return name_hash(0, name, run_end(name));
 }
 
 /* From here on the unit is only measured. Its first tag stays as far as it is known and fits. */
@@ -567,14 +517,14 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
         return ERR(XML_LIMIT);
     t->buf[t->out] = C_BODY; /* ends what stands before it */
     t->hash = 0;
-    for (uint16_t i = t->level; i < t->depth; i++)
-        t->hash = (t->hash + elem_hash(t->buf, t->open[i])) * SKIP_K;
+    for (unsigned i = t->level; i < t->depth; i++)
+        t->hash = (t->hash + elem_hash(t->buf + t->open[i])) * SKIP_K;
     if (t->state == S_NAME || t->state == S_CLOSE || t->state == S_CLOSED)
-        t->seen = name_hash(0, t->buf + (t->colon ? t->colon : t->mark), t->buf + t->out);
+        t->seen = name_hash(0, t->buf + t->mark, t->buf + t->out);
     else
-        t->seen = elem_hash(t->buf, t->tag); /* needed inside a tag, harmless elsewhere */
+        t->seen = elem_hash(t->buf + t->tag); /* needed inside a tag, harmless elsewhere */
     if (t->keep > t->base && t->keep + 2 + SLACK + SKIP_WINDOW > t->size)
-        t->keep = elem_attrs(t->buf, t->base);
+        t->keep = u16((size_t)(run_end(name_of(skip_pad(t->buf + t->base))) - t->buf));
     if (t->keep + 2 + SLACK + SKIP_WINDOW > t->size)
         return ERR(XML_LIMIT);
     t->skip = 1;
@@ -591,16 +541,16 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
 /* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static int declaration(struct xmpp_tiny_tok_ *t)
 {
-    uint16_t at = elem_attrs(t->buf, t->tag);
-    struct attr a;
+    const char *e = t->buf + t->tag;
     bool version = false;
     t->buf[t->out] = C_BODY;
-    if (!is(elem_name(t->buf, t->tag), "xml"))
+    if (!run_is(e + 1, "xml"))
         return ERR(XML_RESTRICTED);
-    while (attr_step(t->buf, &at, &a) != C_BODY) {
-        if (is(a.name, "version"))
-            version = a.value.len > 2 && memcmp(a.value.ptr, "1.", 2) == 0;
-        else if (is(a.name, "encoding") && !same_folded(a.value, STR("utf-8")))
+    for (const char *a = attr_first(e); *a != C_BODY; a = attr_next(a)) {
+        run value = attr_value(a);
+        if (run_is(a + 1, "version"))
+            version = value[0] == '1' && value[1] == '.';
+        else if (run_is(a + 1, "encoding") && !same_folded(run_str(value), STR("utf-8")))
             return ERR(XML_ENCODING);
     }
     t->state = S_BETWEEN;
@@ -609,25 +559,21 @@ static int declaration(struct xmpp_tiny_tok_ *t)
 
 /* The name of an attribute is complete: has this tag had it before? t->seen is a filter: most names
  * are cleared without a look at the others. */
-static bool attr_again(struct xmpp_tiny_tok_ *t, const char *end)
+static bool attr_again(struct xmpp_tiny_tok_ *t)
 {
-    str name = slice(t->buf + t->mark, (size_t)(end - (t->buf + t->mark)));
-    uint32_t bit = 1U << (((uint32_t)name.ptr[0] ^ (uint32_t)name.len << 1 ^ (uint32_t)end[-1] << 2) & 31);
-    uint16_t at = elem_attrs(t->buf, t->tag);
-    struct attr a;
-    if (name.len >= 5 && memcmp(name.ptr, "xmlns", 5) == 0)
-        t->flags |= T_NS;
+    const char *name = t->buf + t->mark, *end = t->buf + t->out;
+    uint32_t bit = 1U << (((uint32_t)name[0] ^ (uint32_t)(end - name) << 1 ^ (uint32_t)end[-1] << 2) & 31);
     if ((t->seen & bit) == 0) {
         t->seen |= bit;
         return false;
     }
-    while (at + 1 < t->mark && attr_step(t->buf, &at, &a) != C_BODY && a.at + 1 < t->mark)
-        if (same(a.name, name))
+    for (const char *a = attr_first(t->buf + t->tag); a + 1 < name; a = attr_next(a))
+        if (run_holds(a + 1, name, (size_t)(end - name)))
             return true;
     return false;
 }
 
-/* A first tag is complete; its compact form ends before `out`. */
+/* A first tag is complete. */
 static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
 {
     int err = 0;
@@ -635,7 +581,7 @@ static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
     t->tail = TAIL_NONE;
     if (!t->skip) {
         t->buf[t->out++] = C_BODY;
-        if (t->flags & T_NS)
+        if (t->flags & (T_PREFIX | T_XMLNS))
             err = namespaces(t);
         if (!err && t->depth >= XMPP_TINY_MAX_DEPTH)
             err = skip_begin(t);
@@ -657,19 +603,6 @@ static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
     return t->depth == t->level + 1 ? TOK_OPEN : TOK_MORE;
 }
 
-/* The closing tag's name stands in buf[mark..out): is it that of the innermost open element? */
-static bool tag_matches(const struct xmpp_tiny_tok_ *t)
-{
-    uint16_t at = skip_pad(t->buf, t->open[t->depth - 1]);
-    str name = slice(t->buf + t->mark, (size_t)(t->out - t->mark));
-    if (t->buf[at] == C_ELEM_NS) {
-        str prefix = cut(&name, ':');
-        if (name.ptr == NULL || resolve(t, prefix) != ref_at(t->buf, u16(at + 1U)))
-            return false;
-    }
-    return same(name, elem_name(t->buf, at));
-}
-
 /* The innermost element ends. */
 static int pop(struct xmpp_tiny_tok_ *t)
 {
@@ -678,31 +611,37 @@ static int pop(struct xmpp_tiny_tok_ *t)
     t->depth--;
     if (t->skip)
         t->hash = t->hash * SKIP_K_INVERSE - t->seen;
-    if (t->depth > t->level) {
-        if (!t->skip)
-            t->buf[t->out++] = C_END;
-        return TOK_MORE;
-    }
-    t->state = S_BETWEEN;
-    if (t->depth == t->level) {
-        if (t->skip)
-            return t->hash ? ERR(XML) : TOK_SKIPPED;
+    else
         t->buf[t->out++] = C_END;
-        return TOK_UNIT;
-    }
+    if (t->depth > t->level)
+        return TOK_MORE;
+    t->state = S_BETWEEN;
+    if (t->depth == t->level)
+        return !t->skip ? TOK_UNIT : t->hash ? ERR(XML) : TOK_SKIPPED;
     t->level--;
-    if (t->depth == 0)
-        return TOK_END;
     t->base = t->open[t->depth];
-    return TOK_LEFT;
+    return t->depth ? TOK_LEFT : TOK_END;
 }
 
+/* The closing tag's name stands in buf[mark..out): is it that of the innermost open element? */
 static int close_tag(struct xmpp_tiny_tok_ *t)
 {
-    if (!t->skip && !tag_matches(t))
+    const char *e, *name = t->buf + t->mark, *colon;
+    size_t len = (size_t)(t->out - t->mark);
+    if (t->skip)
+        return pop(t);
+    e = skip_pad(t->buf + t->open[t->depth - 1]);
+    if (*e == C_ELEM_NS) {
+        colon = find(slice(name, len), ':');
+        t->tag = t->open[t->depth - 1];
+        if (colon == NULL || resolve(t, name, (size_t)(colon - name)) != ref_at(e + 1))
+            return ERR(XML);
+        len -= (size_t)(colon + 1 - name);
+        name = colon + 1;
+    }
+    if (!run_holds(name_of(e), name, len))
         return ERR(XML);
-    if (!t->skip)
-        t->out = t->mark;
+    t->out = t->mark;
     return pop(t);
 }
 
@@ -858,8 +797,16 @@ static int name_done(struct xmpp_tiny_tok_ *t)
         }
     } else {
         t->state = S_EQ;
-        if (!t->skip && attr_again(t, t->buf + t->out))
-            return ERR(XML);
+        if (!t->skip) {
+            const char *name = t->buf + t->mark;
+            if (attr_again(t))
+                return ERR(XML);
+            if (name[0] == 'x' && t->out - t->mark >= 5 && memcmp(name, "xmlns", 5) == 0 &&
+                (t->out - t->mark == 5 || name[5] == ':')) {
+                t->buf[t->mark - 1] = C_XMLNS;
+                t->flags |= T_XMLNS;
+            }
+        }
         t->buf[t->out++] = C_VALUE;
     }
     return err;
@@ -1062,7 +1009,7 @@ static int take_name(struct xmpp_tiny_tok_ *t, const char **in, const char *end)
             if (t->colon)
                 return ERR(XML);
             t->colon = t->out;
-            t->flags |= T_NS | T_FIRST;
+            t->flags |= T_PREFIX | T_FIRST;
             t->seen = t->state == S_ATTR ? t->seen : 0;
             return 0;
         }
@@ -1120,18 +1067,20 @@ static int tok_next(struct xmpp_tiny_tok_ *t)
 static el tok_unit(const struct xmpp_tiny_tok_ *t)
 {
     el e = {t->buf, 0, 0};
+    run ns = NULL;
     if (t->keep == t->base)
         return e;
-    e.at = skip_pad(t->buf, t->base);
-    for (uint16_t i = t->level; e.ns == 0 && i > 0; i--)
-        e.ns = declared(t->buf, t->open[i - 1], STR(""));
+    e.at = u16((size_t)(skip_pad(t->buf + t->base) - t->buf));
+    for (unsigned i = t->level; ns == NULL && i > 0; i--)
+        ns = declared(skip_pad(t->buf + t->open[i - 1]), "", 0);
+    e.ns = u16(ns ? (size_t)(ns - t->buf) : 0);
     return e;
 }
 
 /* The stream's first tag. */
 static el tok_root(const struct xmpp_tiny_tok_ *t)
 {
-    el e = {t->buf, skip_pad(t->buf, t->open[0]), 0};
+    el e = {t->buf, u16((size_t)(skip_pad(t->buf + t->open[0]) - t->buf)), 0};
     return e;
 }
 
@@ -1194,46 +1143,21 @@ static void out_str(struct xmpp_tiny_out_ *w, const char *text)
     out_bytes(w, text, strlen(text));
 }
 
-/* Writes text with what XML would misread replaced. */
+/* Writes text with what XML would misread replaced; in text, the first four. */
 static void out_escaped(struct xmpp_tiny_out_ *w, str s, bool value)
 {
-    size_t from = 0;
+    static const char misread[] = "<>&\r'\n\t", as[] = "&lt;\0&gt;\0&amp;\0&#13;\0&apos;\0&#10;\0&#9;";
     if (!xml_text(s))
         out_fail(w, ERR(TEXT));
-    for (size_t i = 0; i < s.len; i++) {
-        const char *as = NULL;
-        switch (s.ptr[i]) {
-        case '<':
-            as = "&lt;";
-            break;
-        case '>':
-            as = "&gt;";
-            break;
-        case '&':
-            as = "&amp;";
-            break;
-        case '\r':
-            as = "&#13;";
-            break;
-        case '\'':
-            as = value ? "&apos;" : NULL;
-            break;
-        case '\n':
-            as = value ? "&#10;" : NULL;
-            break;
-        case '\t':
-            as = value ? "&#9;" : NULL;
-            break;
-        default:
-            break;
-        }
-        if (as) {
+    for (size_t from = 0, i = 0; i <= s.len; i++) {
+        const char *m = i < s.len ? find(slice(misread, value ? 7 : 4), s.ptr[i]) : misread;
+        if (m) {
             out_bytes(w, s.ptr + from, i - from);
-            out_str(w, as);
             from = i + 1;
+            if (i < s.len)
+                out_str(w, nth(as, (unsigned)(m - misread)));
         }
     }
-    out_bytes(w, s.ptr + from, s.len - from);
 }
 
 /* Prepares for a stanza, or for something of the stream's own that may use the reserve. */
@@ -1283,7 +1207,7 @@ static void out_start(struct xmpp_tiny_out_ *w, const char *name, const char *ns
     out_str(w, name);
     w->names[w->depth++] = name;
     w->flags |= OUT_IN_TAG;
-    out_attr(w, "xmlns", text_of(ns));
+    out_attr(w, "xmlns", run_str(ns));
 }
 
 static void out_text(struct xmpp_tiny_out_ *w, str text)
@@ -1378,76 +1302,60 @@ static void out_sent(struct xmpp_tiny_out_ *w, size_t n)
 /* ==== Room 5: JID =================================================================================
  * [RFC7622]: ASCII in full; beyond it UTF-8 only, compared byte by byte. */
 
-/* Characters a local part must not have. [RFC7622 3.3.1] */
-static bool local_char(char c)
+/* Labels of letters, digits and inner hyphens, at most 63 bytes [RFC7622 3.2]; bytes beyond ASCII pass.
+ * Or "[" IPv6 address "]": what is inside is the resolver's to judge. */
+static bool domain_ok(str domain)
 {
-    return (uint8_t)c > 0x20 && c != 0x7F && memchr("\"&'/:<>@", c, 8) == NULL;
-}
-
-/* Labels of letters, digits and inner hyphens, at most 63 bytes; bytes beyond ASCII pass. */
-static bool host_name(str domain)
-{
-    while (domain.ptr) {
-        str label = cut(&domain, '.');
-        if (label.len == 0 || label.len > 63 || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
-            return false;
-        for (size_t i = 0; i < label.len; i++) {
-            char c = lower(label.ptr[i]);
-            if ((uint8_t)c < 0x80 && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-')
+    bool literal = domain.len > 3 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
+    size_t label = 0;
+    for (size_t i = literal ? 1 : 0; i < domain.len - literal; i++) {
+        char c = lower(domain.ptr[i]);
+        bool digit = (uint8_t)(c - '0') < 10, edge = label == 0 || i + 1 == domain.len || domain.ptr[i + 1] == '.';
+        if (literal) {
+            if (!digit && (uint8_t)(c - 'a') > 5 && c != ':' && c != '.')
                 return false;
+        } else if (c == '.' && label && i + 1 < domain.len) {
+            label = 0;
+        } else if (++label > 63 || ((uint8_t)c < 0x80 && !digit && (uint8_t)(c - 'a') > 25 && (c != '-' || edge))) {
+            return false;
         }
     }
     return true;
 }
 
-/* "[" IPv6 address "]" [RFC7622 3.2]; what is inside is the resolver's to judge. */
-static bool ip_literal(str domain)
-{
-    if (domain.len < 4 || domain.ptr[0] != '[' || domain.ptr[domain.len - 1] != ']')
-        return false;
-    for (size_t i = 1; i + 1 < domain.len; i++)
-        if (memchr("0123456789abcdefABCDEF:.", domain.ptr[i], 24) == NULL)
-            return false;
-    return true;
-}
-
-static bool part_fits(str part)
-{
-    return part.ptr == NULL || (part.len > 0 && part.len < 1024);
-}
-
 /* Splits at the first '/', then at the first '@' before it. [RFC7622 3.2] */
 static bool jid_parse(str text, struct xmpp_tiny_jid *jid)
 {
-    str bare;
-    jid->resource = text;
-    bare = cut(&jid->resource, '/');
-    jid->domain = bare;
-    jid->local = cut(&jid->domain, '@');
-    if (jid->domain.ptr == NULL) {
-        jid->domain = bare;
-        jid->local = ABSENT;
-    }
+    const char *slash = find(text, '/'), *at;
+    size_t bare = slash ? (size_t)(slash - text.ptr) : text.len;
+    memset(jid, 0, sizeof *jid);
+    if (text.ptr == NULL || !xml_text(text))
+        return false;
+    if (slash)
+        jid->resource = slice(slash + 1, text.len - bare - 1);
+    at = find(slice(text.ptr, bare), '@');
+    if (at)
+        jid->local = slice(text.ptr, (size_t)(at - text.ptr));
+    jid->domain = at ? slice(at + 1, bare - jid->local.len - 1) : slice(text.ptr, bare);
     if (jid->domain.len > 1 && jid->domain.ptr[jid->domain.len - 1] == '.')
         jid->domain.len--;
-    if (text.ptr == NULL || !xml_text(text) || !part_fits(jid->local) || !part_fits(jid->domain) ||
-        !part_fits(jid->resource))
-        return false;
     for (size_t i = 0; i < jid->local.len; i++)
-        if (!local_char(jid->local.ptr[i]))
+        if (jid->local.ptr[i] == ' ' || find(STR("\"&':<>"), jid->local.ptr[i]))
             return false;
-    for (size_t i = 0; i < jid->resource.len; i++)
-        if ((uint8_t)jid->resource.ptr[i] < 0x20 || jid->resource.ptr[i] == 0x7F)
+    for (size_t i = 0; i < text.len; i++)
+        if ((uint8_t)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F)
             return false;
-    return host_name(jid->domain) || ip_literal(jid->domain);
+    /* each part present has 1 to 1023 bytes [RFC7622 3.1] */
+    return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len - 1 < 1023 &&
+           (!at || jid->local.len) && (!slash || jid->resource.len) && domain_ok(jid->domain);
 }
 
 static bool jid_same(str a, str b, bool bare)
 {
     struct xmpp_tiny_jid x, y;
     return jid_parse(a, &x) && jid_parse(b, &y) && same_folded(x.local, y.local) &&
-           (x.local.ptr == NULL) == (y.local.ptr == NULL) && same_folded(x.domain, y.domain) &&
-           (bare || (same(x.resource, y.resource) && (x.resource.ptr == NULL) == (y.resource.ptr == NULL)));
+           same_folded(x.domain, y.domain) &&
+           (bare || (same(x.resource, y.resource) && !x.resource.ptr == !y.resource.ptr));
 }
 
 /* The same for all spellings of an address; 0 for none. */
@@ -1455,133 +1363,118 @@ static uint32_t jid_digest(str text)
 {
     struct xmpp_tiny_jid jid;
     uint32_t h = 2166136261U;
+    const char *p = text.ptr;
     if (!jid_parse(text, &jid))
         return 0;
-    for (size_t i = 0; i < jid.local.len; i++)
-        h = (h ^ (uint8_t)lower(jid.local.ptr[i])) * 16777619U;
-    h = (h ^ '@') * 16777619U;
-    for (size_t i = 0; i < jid.domain.len; i++)
-        h = (h ^ (uint8_t)lower(jid.domain.ptr[i])) * 16777619U;
-    h = (h ^ '/') * 16777619U;
-    for (size_t i = 0; i < jid.resource.len; i++)
-        h = (h ^ (uint8_t)jid.resource.ptr[i]) * 16777619U;
+    for (; p < text.ptr + text.len; p++)
+        if (p != jid.domain.ptr + jid.domain.len || *p != '.')
+            h = (h ^ (uint8_t)(jid.resource.ptr && p >= jid.resource.ptr ? *p : lower(*p))) * 16777619U;
     return h | 1;
 }
 
 /* ==== Room 6: stanza ==============================================================================
  * The cursor over a compact tree: {buf, at, ns}, at the offset of the element's kind byte, ns that of
- * the default namespace its parent hands down. Calls the walkers of room 3. Cost: linear in the bytes
- * passed over. */
+ * the default namespace its parent hands down. Cost: linear in the bytes passed over. */
 
 /* The default namespace inside the element. */
 static uint16_t el_default(el e)
 {
-    uint16_t own = declared(e.buf, e.at, STR(""));
-    return own ? own : e.ns;
+    run own = declared(e.buf + e.at, "", 0);
+    return own ? u16((size_t)(own - e.buf)) : e.ns;
 }
 
-static str el_name(el e)
+static run el_name(el e)
 {
-    return e.at ? elem_name(e.buf, e.at) : ABSENT;
+    return e.at ? name_of(e.buf + e.at) : NULL;
 }
 
-static str el_ns(el e)
+static run el_ns(el e)
 {
     if (e.at == 0)
-        return ABSENT;
-    return ref_text(e.buf, e.buf[e.at] == C_ELEM_NS ? ref_at(e.buf, u16(e.at + 1U)) : el_default(e));
+        return NULL;
+    return ref_run(e.buf, e.buf[e.at] == C_ELEM_NS ? ref_at(e.buf + e.at + 1) : el_default(e));
 }
 
-static bool el_matches(el e, const char *name, str ns)
+/* name NULL and ns "*": any. */
+static bool el_is(el e, run name, run ns)
 {
-    return e.at && (name == NULL || is(el_name(e), name)) && (is(ns, "*") || same(el_ns(e), ns));
+    return e.at && (name == NULL || run_is(el_name(e), name)) && (*ns == '*' || run_is(el_ns(e), ns));
 }
 
 /* Where the content of an element begins. */
-static uint16_t el_content(el e)
+static const char *el_content(el e)
 {
-    struct attr a;
-    uint16_t at = elem_attrs(e.buf, e.at);
-    while (attr_step(e.buf, &at, &a) != C_BODY)
-        ;
-    return u16(skip_pad(e.buf, at) + 1U);
+    const char *a = attr_first(e.buf + e.at);
+    while (*a != C_BODY)
+        a = attr_next(a);
+    return a + 1;
 }
 
 /* Behind the end of an element. */
-static uint16_t el_end(el e)
+static const char *el_end(el e)
 {
-    uint16_t at = e.at, depth = 0;
+    const char *p = e.buf + e.at;
+    unsigned depth = 0;
     do {
-        switch (e.buf[at++]) {
-        case C_ELEM_NS:
-            at = u16(at + 2U);
-            /* fall through */
-        case C_ELEM:
+        char c = *p++;
+        if (c == C_ELEM || c == C_ELEM_NS)
             depth++;
-            break;
-        case C_ATTR_NS:
-            at = u16(at + 2U);
-            break;
-        case C_END:
+        if (c == C_ELEM_NS || c == C_ATTR_NS)
+            p += 2;
+        if (c == C_END)
             depth--;
-            break;
-        default:
-            break;
-        }
     } while (depth);
-    return at;
+    return p;
 }
 
-/* The first element at or behind `at`, within the same parent, that matches. */
-static el el_find(el e, uint16_t at, const char *name, str ns)
+/* The first element at or behind p, within the same parent, that matches. */
+static el el_find(el e, const char *p, run name, run ns)
 {
     for (;;) {
-        at = skip_pad(e.buf, run_end(e.buf, at));
-        if (e.buf[at] == C_END)
-            return (el){e.buf, 0, 0};
-        e.at = at;
-        if (el_matches(e, name, ns))
+        p = skip_pad(run_end(p));
+        e.at = u16((size_t)(p - e.buf));
+        if (*p == C_END)
+            e.at = 0;
+        if (*p == C_END || el_is(e, name, ns))
             return e;
-        at = el_end(e);
+        p = el_end(e);
     }
 }
 
-static el el_child(el parent, const char *name, const char *ns)
+static el el_child(el parent, run name, run ns)
 {
     el e = parent;
     if (parent.at == 0)
         return parent;
     e.ns = el_default(parent);
-    return el_find(e, el_content(parent), name, ns ? text_of(ns) : el_ns(parent));
+    return el_find(e, el_content(parent), name, ns ? ns : el_ns(parent));
 }
 
-static el el_next(el e, const char *name, const char *ns)
+static el el_next(el e, run name, run ns)
 {
-    return e.at ? el_find(e, el_end(e), name, ns ? text_of(ns) : el_ns(e)) : e;
+    return e.at ? el_find(e, el_end(e), name, ns ? ns : el_ns(e)) : e;
 }
 
-/* Attributes without prefix; kind C_ATTR, or C_ATTR_NS with the reference of xml. */
-static str el_attr(el e, const char *name)
+/* Attributes without prefix, or of the prefix xml. */
+static run el_attr(el e, const char *name)
 {
     bool xml = strlen(name) > 4 && memcmp(name, "xml:", 4) == 0;
-    str wanted = text_of(xml ? name + 4 : name);
-    uint16_t at;
-    struct attr a;
     if (e.at == 0)
-        return ABSENT;
-    at = elem_attrs(e.buf, e.at);
-    while (attr_step(e.buf, &at, &a) != C_BODY)
-        if (same(a.name, wanted) && (xml ? a.ref == REF_XML : a.kind == C_ATTR))
-            return a.value;
-    return ABSENT;
+        return NULL;
+    for (const char *a = attr_first(e.buf + e.at); *a != C_BODY; a = attr_next(a))
+        if (xml ? *a == C_ATTR_NS && ref_at(a + 1) == REF_XML && run_is(a + 3, name + 4)
+                : *a == C_ATTR && run_is(a + 1, name))
+            return attr_value(a);
+    return NULL;
 }
 
-static str el_text(el e)
+static run el_text(el e)
 {
-    return e.at ? run_at(e.buf, el_content(e)) : ABSENT;
+    return e.at ? el_content(e) : NULL;
 }
 
-static str child_text(el e, const char *name)
+/* Text of the first child of that name in the parent's namespace. */
+static run child_text(el e, const char *name)
 {
     return el_text(el_child(e, name, NULL));
 }
@@ -1603,17 +1496,17 @@ static str child_text(el e, const char *name)
 
 enum { SASL_VERIFIED = 1, SASL_BINDINGS_LISTED = 2, SASL_KEYS_GIVEN = 4, SASL_Y = 8 };
 
-static const char *const mechanism_names[] = {
-#define XMPP_TINY_X(name, text) text,
+static const char mechanism_names[] =
+#define XMPP_TINY_X(name, text) text "\0"
     XMPP_TINY_MECHANISMS(XMPP_TINY_X)
 #undef XMPP_TINY_X
-};
-#define MECHANISM_COUNT (sizeof mechanism_names / sizeof *mechanism_names)
+    ;
+#define MECHANISM_COUNT (MECHANISM(EXTERNAL) + 1)
 
-static int mechanism_number(str name)
+static int mechanism_number(run name)
 {
-    for (size_t i = 0; i < MECHANISM_COUNT; i++)
-        if (is(name, mechanism_names[i]))
+    for (unsigned i = 0; i < MECHANISM_COUNT; i++)
+        if (run_is(name, nth(mechanism_names, i)))
             return (int)i;
     return -1;
 }
@@ -1716,31 +1609,38 @@ static size_t scram_first(char *o, str user, const uint8_t *nonce)
     return (size_t)(base64_put(o + 3, nonce, NONCE_BYTES) - start);
 }
 
-/* "x=value" at the head of *rest, which moves on; absent if the next attribute is another. */
-static str scram_attr(str *rest, char name)
+/* Reads "x=value" at *p, up to ',' or end, and moves *p behind it. Returns false if it is something
+ * else. [RFC5802 7] */
+static bool scram_attr(const char **p, const char *end, char name, str *value)
 {
-    str a = cut(rest, ',');
-    return a.len >= 2 && a.ptr[0] == name && a.ptr[1] == '=' ? slice(a.ptr + 2, a.len - 2) : ABSENT;
+    const char *from = *p, *to = from;
+    while (to < end && *to != ',')
+        to++;
+    *p = to < end ? to + 1 : to;
+    if (to - from < 2 || from[0] != name || from[1] != '=')
+        return false;
+    *value = slice(from + 2, (size_t)(to - from) - 2);
+    return true;
 }
 
-/* Reads the server's first message: r=, s=, i=, then extensions that may be ignored. [RFC5802 7] */
+/* Reads the server's first message: r=, s=, i=, then extensions that may be ignored. */
 static int scram_challenge(struct xmpp_tiny_sasl_ *s, uint32_t iterations_max)
 {
-    str rest = s->challenge, ours = slice(s->first.ptr + s->first.len - NONCE_BYTES / 3 * 4, NONCE_BYTES / 3 * 4);
+    const char *p = s->challenge.ptr, *end = p + s->challenge.len;
+    const size_t ours = NONCE_BYTES / 3 * 4;
     str iterations;
-    s->nonce = scram_attr(&rest, 'r');
-    s->salt = scram_attr(&rest, 's');
-    iterations = scram_attr(&rest, 'i');
-    if (s->nonce.ptr == NULL || s->salt.len == 0 || iterations.ptr == NULL)
+    if (!scram_attr(&p, end, 'r', &s->nonce) || !scram_attr(&p, end, 's', &s->salt) ||
+        !scram_attr(&p, end, 'i', &iterations) || iterations.len == 0 || s->salt.len == 0)
         return ERR(SASL);
-    if (s->nonce.len <= ours.len || memcmp(s->nonce.ptr, ours.ptr, ours.len) != 0)
-        return ERR(NONCE);
     for (size_t i = 0; i < s->nonce.len; i++)
         if (s->nonce.ptr[i] < 0x21 || s->nonce.ptr[i] > 0x7E)
             return ERR(SASL);
+    for (size_t i = 0; i < iterations.len; i++)
+        if ((uint8_t)(iterations.ptr[i] - '0') > 9)
+            return ERR(SASL);
+    if (s->nonce.len <= ours || memcmp(s->nonce.ptr, s->first.ptr + s->first.len - ours, ours) != 0)
+        return ERR(NONCE);
     s->iterations = number(iterations, INT32_MAX);
-    if (s->iterations == UINT32_MAX && number(iterations, UINT32_MAX - 1) == UINT32_MAX && iterations.len < 10)
-        return ERR(SASL);
     return s->iterations >= ITERATIONS_MIN && s->iterations <= iterations_max ? 0 : ERR(ITERATIONS);
 }
 
@@ -1750,18 +1650,16 @@ static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
 {
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     const struct xmpp_tiny_keys *k = c->keys;
+    str parts[2] = {s->salt, {"\0\0\0\1", 4}};
     if (k && k->hash == h && k->iterations == s->iterations && same(slice((const char *)k->salt, k->salt_len), s->salt)) {
         s->flags |= SASL_KEYS_GIVEN;
         return 1;
     }
     if (c->password == NULL)
         return ERR(AUTH);
-    {
-        str parts[2] = {s->salt, slice("\0\0\0\1", 4)};
-        c->crypto->hmac(h, c->password, strlen(c->password), parts, 2, s->u);
-        memcpy(s->t, s->u, hash_size(h));
-        s->left = s->iterations - 1;
-    }
+    c->crypto->hmac(h, c->password, strlen(c->password), parts, 2, s->u);
+    memcpy(s->t, s->u, sizeof s->t);
+    s->left = s->iterations - 1;
     return 0;
 }
 
@@ -1821,18 +1719,16 @@ static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config 
     return 0;
 }
 
-/* Checks the server's final message, decoded in place: v=, or e=. [RFC5802 7] */
-static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, struct xmpp_tiny_error *error)
+/* Checks the server's final message: v=, or e= with the reason. [RFC5802 7] */
+static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
 {
     size_t size = hash_size(mechanism_hash(s->mechanism));
-    str rest = message, refused = scram_attr(&rest, 'e'), v;
-    if (refused.ptr) {
-        error->condition = refused;
+    const char *p = message.ptr, *end = p + message.len;
+    str v;
+    if (scram_attr(&p, end, 'e', reason))
         return ERR(AUTH);
-    }
-    rest = message;
-    v = scram_attr(&rest, 'v');
-    if (v.ptr == NULL || v.len != (size + 2) / 3 * 4 || base64_get(v, (char *)s->u) != (int)size ||
+    p = message.ptr;
+    if (!scram_attr(&p, end, 'v', &v) || v.len != (size + 2) / 3 * 4 || base64_get(v, (char *)s->u) != (int)size ||
         !same_secret(s->u, s->proof, size))
         return ERR(SERVER_PROOF);
     s->flags |= SASL_VERIFIED;
@@ -1978,10 +1874,9 @@ static void stream_close(struct xmpp_tiny *x, int err)
     x->flags &= (uint16_t)~F_OPEN;
     out_begin(&x->out, true);
     if (condition) {
-        out_start(&x->out, "stream:error", NULL);
-        out_start(&x->out, condition, NS_STREAM_ERRORS);
-        out_end(&x->out);
-        out_end(&x->out);
+        out_str(&x->out, "<stream:error><");
+        out_str(&x->out, condition);
+        out_str(&x->out, " xmlns='" NS_STREAM_ERRORS "'/></stream:error>");
     }
     out_str(&x->out, "</stream:stream>");
     commit_own(x, false);
@@ -2040,11 +1935,11 @@ static int stream_secured(struct xmpp_tiny *x)
 static int stream_header(struct xmpp_tiny *x)
 {
     el root = tok_root(&x->tok);
-    str from = el_attr(root, "from"), version = el_attr(root, "version"), major = cut(&version, '.');
-    uint32_t v = number(major, 255);
-    if (!el_matches(root, "stream", STR(NS_STREAMS)) || !is(run_at(root.buf, el_default(root)), NS_CLIENT))
+    run version = el_attr(root, "version");
+    str from = run_str(el_attr(root, "from"));
+    if (!el_is(root, "stream", NS_STREAMS) || !run_is(root.buf + el_default(root), NS_CLIENT))
         return ERR(HEADER);
-    if (v < 1 || v == UINT32_MAX || number(version, UINT32_MAX - 1) == UINT32_MAX)
+    if (version == NULL || version[0] < '1' || version[0] > '9' || find(run_str(version), '.') == NULL)
         return ERR(HEADER);
     if (from.ptr && !jid_same(from, x->jid.domain, false))
         return ERR(FROM);
@@ -2052,36 +1947,27 @@ static int stream_header(struct xmpp_tiny *x)
     return 0;
 }
 
-/* One of the server's features. */
-static void stream_feature(struct xmpp_tiny *x, el feature)
+/* One of the server's features; skipped: it was too large for the buffer, which matters only if we
+ * cannot do without it. */
+static int stream_feature(struct xmpp_tiny *x, el feature, bool skipped)
 {
-    el e;
-    if (el_matches(feature, "starttls", STR(NS_TLS))) {
-        x->features |= FEATURE_TLS;
-    } else if (el_matches(feature, "bind", STR(NS_BIND))) {
-        x->features |= FEATURE_BIND;
-    } else if (el_matches(feature, "mechanisms", STR(NS_SASL))) {
-        for (e = el_child(feature, "mechanism", NULL); e.at; e = el_next(e, "mechanism", NULL)) {
-            int m = mechanism_number(el_text(e));
-            if (m >= 0)
-                x->sasl.offered |= (uint16_t)(1U << m);
-        }
-    } else if (el_matches(feature, "sasl-channel-binding", STR(NS_BINDINGS))) {
-        x->sasl.flags |= SASL_BINDINGS_LISTED;
-        for (e = el_child(feature, "channel-binding", NULL); e.at; e = el_next(e, "channel-binding", NULL))
-            for (unsigned b = 1; b <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; b++)
-                if (is(el_attr(e, "type"), binding_name(b)))
-                    x->sasl.bindings |= (uint8_t)(1U << b);
+    bool tls = el_is(feature, "starttls", NS_TLS), bind = el_is(feature, "bind", NS_BIND);
+    bool mechanisms = el_is(feature, "mechanisms", NS_SASL), bindings = el_is(feature, "sasl-channel-binding", NS_BINDINGS);
+    if (skipped)
+        return tls || bind || mechanisms ? ERR(XML_LIMIT) : 0;
+    x->features |= (uint8_t)((tls ? FEATURE_TLS : 0) | (bind ? FEATURE_BIND : 0));
+    x->sasl.flags |= bindings ? SASL_BINDINGS_LISTED : 0;
+    if (!mechanisms && !bindings)
+        return 0;
+    for (el e = el_child(feature, NULL, NULL); e.at; e = el_next(e, NULL, NULL)) {
+        int m = mechanisms ? mechanism_number(el_text(e)) : -1;
+        if (m >= 0)
+            x->sasl.offered |= (uint16_t)(1U << m);
+        for (unsigned b = 1; bindings && b <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; b++)
+            if (run_is(el_attr(e, "type"), binding_name(b)))
+                x->sasl.bindings |= (uint8_t)(1U << b);
     }
-}
-
-/* A feature too large for the buffer matters only if we cannot do without it. */
-static int stream_feature_skipped(const struct xmpp_tiny *x, el feature)
-{
-    (void)x;
-    return is(el_name(feature), "mechanisms") || is(el_name(feature), "starttls") || is(el_name(feature), "bind")
-               ? ERR(XML_LIMIT)
-               : 0;
+    return 0;
 }
 
 /* Sends <auth/> with the initial response. [RFC6120 6.4.2] */
@@ -2098,8 +1984,9 @@ static int sasl_begin(struct xmpp_tiny *x)
         return ERR(MECHANISM);
     scram = mechanism_is_scram(s->mechanism);
     out_begin(w, true);
-    out_start(w, "auth", NS_SASL);
-    out_attr(w, "mechanism", text_of(mechanism_names[s->mechanism]));
+    out_str(w, "<auth xmlns='" NS_SASL "' mechanism='");
+    out_str(w, nth(mechanism_names, s->mechanism));
+    out_str(w, "'>");
     if (scram) {
         uint8_t nonce[NONCE_BYTES];
         char *first = tok_room(&x->tok, x->jid.local.len * 3 + 40);
@@ -2120,9 +2007,10 @@ static int sasl_begin(struct xmpp_tiny *x)
         out_base64(w, "@", 1);
         out_base64(w, x->jid.domain.ptr, x->jid.domain.len);
     } else {
-        out_text(w, STR("=")); /* empty, not absent */
+        out_str(w, "="); /* empty, not absent */
     }
     out_base64_end(w);
+    out_str(w, "</auth>");
     set_state(x, scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
     return commit_own(x, true);
 }
@@ -2132,11 +2020,9 @@ static int bind_begin(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_out_ *w = &x->out;
     out_begin(w, true);
-    out_start(w, "iq", NULL);
-    out_attr(w, "type", STR("set"));
-    out_attr(w, "id", STR(BIND_ID));
-    out_start(w, "bind", NS_BIND);
+    out_str(w, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
     out_element(w, "resource", NULL, x->jid.resource);
+    out_str(w, "</bind></iq>");
     set_state(x, XMPP_TINY_STATE_BIND);
     return commit_own(x, false);
 }
@@ -2148,7 +2034,7 @@ static int stream_features(struct xmpp_tiny *x)
         if (!(x->features & FEATURE_TLS))
             return ERR(NO_TLS);
         out_begin(&x->out, true);
-        out_start(&x->out, "starttls", NS_TLS);
+        out_str(&x->out, "<starttls xmlns='" NS_TLS "'/>");
         set_state(x, XMPP_TINY_STATE_PROCEED);
         return commit_own(x, false);
     }
@@ -2157,60 +2043,63 @@ static int stream_features(struct xmpp_tiny *x)
     return x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
 }
 
-/* see-other-host: [host][:port] of another place for the same domain, believed only over verified TLS
- * [RFC6120 4.9.3.19]. The name that has to be proved stays the domain. */
-static int stream_redirect(struct xmpp_tiny *x, str where)
+/* see-other-host: host[:port] or [address][:port] of another place for the same domain, believed only
+ * over verified TLS [RFC6120 4.9.3.19]. The name that has to be proved stays the domain. */
+static bool stream_redirect(struct xmpp_tiny *x, str where)
 {
     uint8_t max = x->config->redirects_max ? x->config->redirects_max : 2;
-    str host = where, port;
-    uint32_t p = 0;
-    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS))
-        return ERR(REDIRECT);
-    if (where.len && where.ptr[0] == '[') {
-        port = where;
-        host = cut(&port, ']');
-        host = slice(host.ptr + 1, host.len - 1);
-        if (port.len && port.ptr[0] != ':')
-            return ERR(REDIRECT);
-        port = port.len ? slice(port.ptr + 1, port.len - 1) : ABSENT;
-    } else {
-        port = where;
-        host = cut(&port, ':');
+    const char *open = find(where, '['), *close = find(where, ']');
+    const char *from = open == where.ptr && close ? open + 1 : where.ptr;
+    const char *to = open == where.ptr && close ? close : find(where, ':'), *end = where.ptr + where.len;
+    const char *colon = open == where.ptr && close ? close + 1 : to;
+    uint32_t port = 0;
+    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || where.len == 0)
+        return false;
+    to = to ? to : end;
+    if (colon && colon < end) {
+        port = number(slice(colon + 1, (size_t)(end - colon) - 1), 65535);
+        if (*colon != ':' || port - 1 >= 65535)
+            return false;
     }
-    p = port.ptr ? number(port, 65535) : 0;
-    if (host.len == 0 || host.len > 255 || p > 65535 || (port.ptr && p == 0) || memchr(host.ptr, ' ', host.len))
-        return ERR(REDIRECT);
-    memmove(x->tok.buf + 1, host.ptr, host.len);
-    x->host = slice(x->tok.buf + 1, host.len);
-    x->port = (uint16_t)p;
+    if (to - from < 1 || to - from > 255 || find(where, ' '))
+        return false;
+    x->host = slice(x->tok.buf + 1, (size_t)(to - from));
+    memmove(x->tok.buf + 1, from, x->host.len);
+    x->port = (uint16_t)port;
     x->redirects++;
     x->flags |= F_REDIRECT;
-    return 0;
+    return true;
 }
 
 /* The first child of e in that namespace that is not <text/>. */
-static el condition_of(el e, const char *ns)
+static el condition_of(el e, run ns)
 {
     el c = el_child(e, NULL, ns);
-    return is(el_name(c), "text") ? el_next(c, NULL, ns) : c;
+    return run_is(el_name(c), "text") ? el_next(c, NULL, ns) : c;
 }
 
-/* Remembers what the peer said went wrong; the unit stays for it. */
-static void keep_condition(struct xmpp_tiny *x, el e, const char *ns)
+/* What the peer says went wrong. */
+static void read_condition(struct xmpp_tiny_error *error, el e, run ns)
 {
-    x->error.condition = el_name(condition_of(e, ns));
-    x->error.text = el_text(el_child(e, "text", ns));
+    error->type = run_str(el_attr(e, "type"));
+    error->condition = run_str(el_name(condition_of(e, ns)));
+    error->text = run_str(el_text(el_child(e, "text", ns)));
+}
+
+/* The same, of what ends the connection: the unit stays for it. */
+static int keep_condition(struct xmpp_tiny *x, el e, run ns, int err)
+{
+    read_condition(&x->error, e, ns);
     tok_hold(&x->tok);
+    return err;
 }
 
 static int stream_error(struct xmpp_tiny *x, el e)
 {
     el other = el_child(e, "see-other-host", NS_STREAM_ERRORS);
-    keep_condition(x, e, NS_STREAM_ERRORS);
-    if (other.at == 0)
-        return ERR(STREAM);
-    if (stream_redirect(x, el_text(other)) != 0)
-        return ERR(REDIRECT);
+    int err = keep_condition(x, e, NS_STREAM_ERRORS, other.at ? ERR(REDIRECT) : ERR(STREAM));
+    if (other.at == 0 || !stream_redirect(x, run_str(el_text(other))))
+        return err;
     memset(&x->error, 0, sizeof x->error);
     stream_close(x, 0);
     set_state(x, XMPP_TINY_STATE_SHUT);
@@ -2220,15 +2109,14 @@ static int stream_error(struct xmpp_tiny *x, el e)
 /* Decodes the base64 text of a SASL element in place and keeps the element. */
 static int sasl_text(struct xmpp_tiny *x, el e, str *text)
 {
-    char *at;
+    run encoded = el_text(e);
     int len;
-    *text = el_text(e);
-    at = x->tok.buf + (text->ptr - x->tok.buf);
+    *text = run_str(encoded);
     tok_hold(&x->tok);
-    if (is(*text, "="))
+    if (run_is(encoded, "="))
         text->len = 0;
-    len = base64_get(*text, at);
-    text->len = len < 0 ? 0 : (size_t)len;
+    len = base64_get(*text, x->tok.buf + (encoded - x->tok.buf));
+    text->len = (size_t)len;
     return len < 0 ? ERR(SASL) : 0;
 }
 
@@ -2236,39 +2124,34 @@ static int sasl_response(struct xmpp_tiny *x)
 {
     int err;
     out_begin(&x->out, true);
-    out_start(&x->out, "response", NS_SASL);
+    out_str(&x->out, "<response xmlns='" NS_SASL "'>");
     err = x->sasl.flags & SASL_VERIFIED ? 0 : scram_final(&x->sasl, x->config, &x->out);
-    if (err)
-        return err;
+    out_str(&x->out, "</response>");
     set_state(x, XMPP_TINY_STATE_SUCCESS);
-    return commit_own(x, true);
+    return err ? err : commit_own(x, true);
 }
 
 static int sasl_challenge(struct xmpp_tiny *x, el e)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    str salt;
     char *room;
     int n, err = sasl_text(x, e, &s->challenge);
     if (!err)
         err = scram_challenge(s, x->config->iterations_max ? x->config->iterations_max : 100000);
     if (err)
         return err;
-    salt = s->salt;
-    room = tok_room(&x->tok, salt.len);
+    room = tok_room(&x->tok, s->salt.len);
     if (room == NULL)
-        return x->tok.in != x->tok.end ? ERR(UNEXPECTED) : ERR(XML_LIMIT);
-    n = base64_get(salt, room);
+        return ERR(UNEXPECTED); /* the server went on before it was answered */
+    n = base64_get(s->salt, room);
     if (n <= 0)
         return ERR(SASL);
     s->salt = slice(room, (size_t)n);
     err = scram_keys_begin(s, x->config);
-    if (err < 0)
-        return err;
     if (err > 0)
         return sasl_response(x);
     set_state(x, XMPP_TINY_STATE_KEYS);
-    return 0;
+    return err;
 }
 
 /* The final challenge of servers that keep the signature out of <success/>, and <success/> itself. */
@@ -2278,7 +2161,7 @@ static int sasl_outcome(struct xmpp_tiny *x, el e, bool success)
     str text;
     int err = sasl_text(x, e, &text);
     if (!err && scram && (text.len || !success))
-        err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error);
+        err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error.condition);
     if (err)
         return err;
     if (!success)
@@ -2291,15 +2174,14 @@ static int sasl_outcome(struct xmpp_tiny *x, el e, bool success)
 
 static int bind_result(struct xmpp_tiny *x, el iq)
 {
-    str type = el_attr(iq, "type"), jid = child_text(el_child(iq, "bind", NS_BIND), "jid");
+    run type = el_attr(iq, "type");
+    str jid = run_str(child_text(el_child(iq, "bind", NS_BIND), "jid"));
     struct xmpp_tiny_jid parts;
-    if (!el_matches(iq, "iq", STR(NS_CLIENT)) || !is(el_attr(iq, "id"), BIND_ID))
+    if (!el_is(iq, "iq", NS_CLIENT) || !run_is(el_attr(iq, "id"), BIND_ID))
         return ERR(UNEXPECTED);
-    if (is(type, "error")) {
-        keep_condition(x, el_child(iq, "error", NULL), NS_STANZA_ERRORS);
-        return ERR(BIND);
-    }
-    if (!is(type, "result") || !jid_parse(jid, &parts) || parts.resource.ptr == NULL ||
+    if (run_is(type, "error"))
+        return keep_condition(x, el_child(iq, "error", NULL), NS_STANZA_ERRORS, ERR(BIND));
+    if (!run_is(type, "result") || !jid_parse(jid, &parts) || parts.resource.ptr == NULL ||
         !same_folded(parts.domain, x->jid.domain))
         return ERR(BIND);
     tok_hold(&x->tok);
@@ -2312,38 +2194,29 @@ static int bind_result(struct xmpp_tiny *x, el iq)
 /* A child of the stream during the negotiation. */
 static int stream_unit(struct xmpp_tiny *x, el e)
 {
-    bool sasl = same(el_ns(e), STR(NS_SASL));
-    if (x->tok.level > 1) {
-        stream_feature(x, e);
-        return 0;
-    }
-    if (el_matches(e, "error", STR(NS_STREAMS)))
+    run sasl = run_is(el_ns(e), NS_SASL) ? el_name(e) : NULL;
+    if (el_is(e, "error", NS_STREAMS))
         return stream_error(x, e);
-    switch (x->state) {
-    case XMPP_TINY_STATE_PROCEED:
-        if (el_matches(e, "failure", STR(NS_TLS)))
+    if (x->state == XMPP_TINY_STATE_BIND)
+        return bind_result(x, e);
+    if (x->state == XMPP_TINY_STATE_PROCEED) {
+        if (el_is(e, "failure", NS_TLS))
             return ERR(NO_TLS);
-        if (!el_matches(e, "proceed", STR(NS_TLS)) || x->tok.in != x->tok.end)
+        if (!el_is(e, "proceed", NS_TLS) || x->tok.in != x->tok.end)
             return ERR(UNEXPECTED); /* bytes behind <proceed/> were not sent under TLS [RFC6120 5.4.2.3] */
         x->flags &= (uint16_t)~F_OPEN;
         set_state(x, XMPP_TINY_STATE_SECURE);
         return 0;
-    case XMPP_TINY_STATE_CHALLENGE:
-    case XMPP_TINY_STATE_SUCCESS:
-        if (sasl && is(el_name(e), "failure")) {
-            keep_condition(x, e, NS_SASL);
-            return ERR(AUTH);
-        }
-        if (sasl && is(el_name(e), "success"))
-            return sasl_outcome(x, e, true);
-        if (sasl && is(el_name(e), "challenge"))
-            return x->state == XMPP_TINY_STATE_CHALLENGE ? sasl_challenge(x, e) : sasl_outcome(x, e, false);
-        return ERR(UNEXPECTED);
-    case XMPP_TINY_STATE_BIND:
-        return bind_result(x, e);
-    default:
-        return ERR(UNEXPECTED);
     }
+    if (x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS) {
+        if (run_is(sasl, "failure"))
+            return keep_condition(x, e, NS_SASL, ERR(AUTH));
+        if (run_is(sasl, "challenge") && x->state == XMPP_TINY_STATE_CHALLENGE)
+            return sasl_challenge(x, e);
+        if (run_is(sasl, "success") || run_is(sasl, "challenge"))
+            return sasl_outcome(x, e, run_is(sasl, "success"));
+    }
+    return ERR(UNEXPECTED);
 }
 
 /* ==== Room 10: extensions =========================================================================
@@ -2379,74 +2252,70 @@ static int stanza_send(struct xmpp_tiny *x)
     return q->number;
 }
 
-static void hex_put(char *o, uint32_t v)
-{
-    for (int i = 7; i >= 0; i--, v >>= 4)
-        o[i] = "0123456789abcdef"[v & 15];
-}
-
 /* Begins an iq request in a free place of the table. The id is random, so that nobody who was not
  * asked can answer. */
 static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_t timeout)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
     struct xmpp_tiny_request_ *q = x->requests;
-    char id[16];
     uint8_t slot = 1;
-    bool random;
+    int err = 0;
     while (q->number && slot < XMPP_TINY_MAX_REQUESTS)
         q++, slot++;
-    if (q->number) {
-        stanza_begin(x, "iq", to, text_of(type), ABSENT);
-        out_fail(&x->out, ERR(AGAIN));
+    if (q->number)
+        err = ERR(AGAIN);
+    else if (!p->random(p->ctx, q->id, sizeof q->id))
+        err = ERR(RANDOM);
+    q->address = err ? q->address : jid_digest(to);
+    if (!err && to.ptr && q->address == 0)
+        err = ERR(ARGUMENT);
+    stanza_begin(x, "iq", to, run_str(type), ABSENT);
+    if (err) {
+        out_fail(&x->out, err);
         return;
     }
-    random = p->random(p->ctx, q->id, sizeof q->id);
-    q->address = jid_digest(to);
     q->deadline = now(x) + (timeout ? timeout : timeout_ms(x));
-    hex_put(id, q->id[0]);
-    hex_put(id + 8, q->id[1]);
-    stanza_begin(x, "iq", to, text_of(type), slice(id, sizeof id));
+    for (size_t i = 0; i < sizeof q->id; i++)
+        q->id[i] = (uint8_t)base64_digits[q->id[i] & 31]; /* 5 bits each */
+    out_attr(&x->out, "id", slice((const char *)q->id, sizeof q->id));
     x->out.request = slot;
-    if (!random)
-        out_fail(&x->out, ERR(RANDOM));
-    if (to.ptr && q->address == 0)
-        out_fail(&x->out, ERR(ARGUMENT));
 }
 
-static int send_error(struct xmpp_tiny *x, el stanza, enum xmpp_tiny_condition condition, str text)
-{
-    static const struct {
-        const char *element, *type;
-    } row[] = {{"", ""},
-#define MODIFY "modify"
-#define CANCEL "cancel"
-#define AUTH "auth"
-#define WAIT "wait"
-#define XMPP_TINY_X(name, element, type) {element, type},
-               XMPP_TINY_CONDITIONS(XMPP_TINY_X)
+/* Element and type of each condition, the type by its first letter. */
+static const char conditions[] = "\0"
+#define MODIFY "m"
+#define CANCEL "c"
+#define AUTH "a"
+#define WAIT "w"
+#define XMPP_TINY_X(name, element, type) type element "\0"
+    XMPP_TINY_CONDITIONS(XMPP_TINY_X)
 #undef XMPP_TINY_X
 #undef MODIFY
 #undef CANCEL
 #undef AUTH
 #undef WAIT
-    };
-    str type = el_attr(stanza, "type"), name = el_name(stanza);
-    const char *kind = is(name, "iq") ? "iq" : is(name, "message") ? "message" : is(name, "presence") ? "presence" : NULL;
-    if (kind == NULL || is(type, "error") || is(type, "result") || (unsigned)condition >= sizeof row / sizeof *row ||
-        condition == XMPP_TINY_CONDITION_NONE_)
+    ;
+
+static int send_error(struct xmpp_tiny *x, el stanza, unsigned condition, str text)
+{
+    static const char kinds[] = "iq\0message\0presence";
+    run type = el_attr(stanza, "type"), name = el_name(stanza);
+    const char *row, *kind = run_is(name, "iq") ? kinds : run_is(name, "message") ? kinds + 3 : kinds + 11;
+    if (!run_is(name, kind) || run_is(type, "error") || run_is(type, "result") || condition == 0 ||
+        condition > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST)
         return ERR(ARGUMENT);
-    stanza_begin(x, kind, el_attr(stanza, "from"), STR("error"), el_attr(stanza, "id"));
+    row = nth(conditions, condition);
+    stanza_begin(x, kind, run_str(el_attr(stanza, "from")), STR("error"), run_str(el_attr(stanza, "id")));
     out_start(&x->out, "error", NULL);
-    out_attr(&x->out, "type", text_of(row[condition].type));
-    out_element(&x->out, row[condition].element, NS_STANZA_ERRORS, STR(""));
+    out_attr(&x->out, "type", run_str(*row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait"));
+    out_element(&x->out, row + 1, NS_STANZA_ERRORS, STR(""));
     out_element(&x->out, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
 }
 
 static void result_begin(struct xmpp_tiny *x, el iq)
 {
-    stanza_begin(x, "iq", el_attr(iq, "from"), STR("result"), el_attr(iq, "id"));
+    stanza_begin(x, "iq", run_str(el_attr(iq, "from")), STR("result"), run_str(el_attr(iq, "id")));
 }
 
 /* ---- In ---- */
@@ -2454,50 +2323,42 @@ static void result_begin(struct xmpp_tiny *x, el iq)
 /* [RFC6120 8.3] */
 static void read_error(struct xmpp_tiny_event *event)
 {
-    el e = el_child(event->el, "error", NULL);
     event->error.code = ERR(STANZA);
-    event->error.type = el_attr(e, "type");
-    event->error.condition = el_name(condition_of(e, NS_STANZA_ERRORS));
-    event->error.text = el_text(el_child(e, "text", NS_STANZA_ERRORS));
+    read_condition(&event->error, el_child(event->el, "error", NULL), NS_STANZA_ERRORS);
 }
 
 static void read_common(struct xmpp_tiny_event *event, el stanza)
 {
     memset(event, 0, sizeof *event);
     event->el = stanza;
-    event->name = el_name(stanza);
-    event->from = el_attr(stanza, "from");
-    event->to = el_attr(stanza, "to");
-    event->id = el_attr(stanza, "id");
-    event->type = el_attr(stanza, "type");
+    event->name = run_str(el_name(stanza));
+    event->from = run_str(el_attr(stanza, "from"));
+    event->to = run_str(el_attr(stanza, "to"));
+    event->id = run_str(el_attr(stanza, "id"));
+    event->type = run_str(el_attr(stanza, "type"));
 }
 
-static int8_t priority_of(el presence)
+static int8_t priority_of(str text)
 {
-    str text = child_text(presence, "priority");
-    bool minus = text.len && text.ptr[0] == '-';
-    uint32_t n = number(minus ? slice(text.ptr + 1, text.len - 1) : text, 128);
-    if (n > (minus ? 128U : 127U))
-        return 0;
-    return (int8_t)(minus ? -(int)n : (int)n);
+    uint32_t minus = text.len && text.ptr[0] == '-';
+    uint32_t n = number(slice(text.ptr + minus, text.len - minus), 127 + minus);
+    return (int8_t)(n == UINT32_MAX ? 0 : minus ? -(int32_t)n : (int32_t)n);
 }
 
 /* May an answer to this request come from there? [RFC6120 8.1.2.1, 10.3.3] A request without address
- * went to our own account. */
+ * went to our own account; an answer without address comes from our server, in its own name or our
+ * account's. */
 static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *q, str from)
 {
-    uint32_t us = jid_digest(x->bound);
-    struct xmpp_tiny_jid jid;
-    if (q->address && from.ptr)
-        return jid_digest(from) == q->address;
+    struct xmpp_tiny_jid us;
+    str bare = x->bound;
     if (q->address == 0)
         return from.ptr == NULL || jid_same(from, x->bound, true);
-    /* absent: our server speaks for our account */
-    if (!jid_parse(x->bound, &jid))
-        return false;
-    return q->address == us ||
-           q->address == jid_digest(slice(x->bound.ptr, x->bound.len - jid.resource.len - 1)) ||
-           q->address == jid_digest(jid.domain);
+    if (from.ptr)
+        return jid_digest(from) == q->address;
+    jid_parse(x->bound, &us);
+    bare.len -= us.resource.len + 1;
+    return q->address == jid_digest(bare) || q->address == jid_digest(us.domain) || q->address == jid_digest(x->bound);
 }
 
 static int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q, struct xmpp_tiny_event *event)
@@ -2517,57 +2378,35 @@ static int iq_answer(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        char id[16];
-        hex_put(id, q->id[0]);
-        hex_put(id + 8, q->id[1]);
-        if (q->number && same(event->id, slice(id, sizeof id)) && answers(x, q, event->from)) {
-            if (is(event->type, "error"))
-                read_error(event);
-            return answer_tell(x, q, event);
+        if (q->number && same(event->id, slice((const char *)q->id, sizeof q->id)) && answers(x, q, event->from)) {
+            int r = answer_tell(x, q, event);
+            return r == ERR(AGAIN) ? r : 0;
         }
     }
     trace(x, '-', "answer to nothing asked", 23, false);
     return 0;
 }
 
-static int ping_answer(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
-{
-    (void)user;
-    if (!is(event->type, "get"))
-        return XMPP_TINY_CONDITION_BAD_REQUEST;
-    result_begin(x, event->el);
-    return stanza_send(x);
-}
-
-/* [RFC6120 8.2.3, 8.4] */
+/* [RFC6120 8.2.3, 8.4]: ping [XEP-0199] after the application's handlers. Returns what a handler does. */
 static int iq_request(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
 {
-    static const struct xmpp_tiny_handler own[] = {{"ping", NS_PING, ping_answer}};
     const struct xmpp_tiny_config *c = x->config;
     el payload = el_child(event->el, NULL, "*");
+    bool get = str_is(event->type, "get");
     int r = XMPP_TINY_CONDITION_SERVICE_UNAVAILABLE;
-    if (event->id.ptr == NULL || payload.at == 0 || el_next(payload, NULL, "*").at ||
-        (!is(event->type, "get") && !is(event->type, "set")))
+    if (event->id.ptr == NULL || payload.at == 0 || el_next(payload, NULL, "*").at || (!get && !str_is(event->type, "set")))
         return XMPP_TINY_CONDITION_BAD_REQUEST;
-    for (size_t i = 0; i < c->handler_count + sizeof own / sizeof *own; i++) {
-        const struct xmpp_tiny_handler *h = i < c->handler_count ? &c->handlers[i] : &own[i - c->handler_count];
-        if (el_matches(payload, h->name, text_of(h->ns))) {
+    for (size_t i = 0; i < c->handler_count; i++)
+        if (el_is(payload, c->handlers[i].name, c->handlers[i].ns)) {
             x->flags |= F_BUSY;
-            r = h->fn(x, event, c->user);
+            r = c->handlers[i].fn(x, event, c->user);
             x->flags &= (uint16_t)~F_BUSY;
-            break;
+            return r;
         }
+    if (get && el_is(payload, "ping", NS_PING)) {
+        result_begin(x, event->el);
+        r = stanza_send(x);
     }
-    return r;
-}
-
-/* What answers a request: the error a handler asks for, or the news that an answer is too big. */
-static int iq_refuse(struct xmpp_tiny *x, el iq, int r)
-{
-    if (r > 0)
-        r = send_error(x, iq, (enum xmpp_tiny_condition)r, ABSENT);
-    if (r == ERR(AGAIN))
-        x->flags |= F_ROOM;
     return r;
 }
 
@@ -2576,32 +2415,33 @@ static int iq_refuse(struct xmpp_tiny *x, el iq, int r)
 static int stanza_unit(struct xmpp_tiny *x, el e)
 {
     struct xmpp_tiny_event event;
-    bool client = same(el_ns(e), STR(NS_CLIENT)), error;
-    int r;
-    if (el_matches(e, "error", STR(NS_STREAMS)))
+    bool client = run_is(el_ns(e), NS_CLIENT);
+    int r = 0;
+    if (el_is(e, "error", NS_STREAMS))
         return stream_error(x, e);
     read_common(&event, e);
-    error = is(event.type, "error");
-    if (client && is(event.name, "iq")) {
-        if (error || is(event.type, "result"))
-            r = iq_answer(x, &event);
-        else
-            r = iq_refuse(x, e, x->state == XMPP_TINY_STATE_ONLINE ? iq_request(x, &event) : 0);
+    event.kind = XMPP_TINY_EVENT_ELEMENT;
+    if (client && str_is(event.type, "error"))
+        read_error(&event);
+    if (client && str_is(event.name, "iq")) {
+        if (event.error.code || str_is(event.type, "result"))
+            return iq_answer(x, &event);
+        if (x->state == XMPP_TINY_STATE_ONLINE)
+            r = iq_request(x, &event);
+        if (r > 0)
+            r = send_error(x, e, (unsigned)r, ABSENT);
     } else {
-        event.kind = XMPP_TINY_EVENT_ELEMENT;
-        if (client && is(event.name, "message")) {
+        if (client && str_is(event.name, "message")) {
             event.kind = XMPP_TINY_EVENT_MESSAGE;
-            event.subject = child_text(e, "subject");
-            event.body = child_text(e, "body");
-            event.thread = child_text(e, "thread");
-        } else if (client && is(event.name, "presence")) {
+            event.subject = run_str(child_text(e, "subject"));
+            event.body = run_str(child_text(e, "body"));
+            event.thread = run_str(child_text(e, "thread"));
+        } else if (client && str_is(event.name, "presence")) {
             event.kind = XMPP_TINY_EVENT_PRESENCE;
-            event.show = child_text(e, "show");
-            event.status = child_text(e, "status");
-            event.priority = priority_of(e);
+            event.show = run_str(child_text(e, "show"));
+            event.status = run_str(child_text(e, "status"));
+            event.priority = priority_of(run_str(child_text(e, "priority")));
         }
-        if (client && error)
-            read_error(&event);
         r = tell(x, &event);
     }
     return r == ERR(AGAIN) ? r : 0;
@@ -2612,7 +2452,7 @@ static int stanza_skipped(struct xmpp_tiny *x, el e)
 {
     struct xmpp_tiny_event event;
     read_common(&event, e);
-    if (x->state == XMPP_TINY_STATE_ONLINE && is(event.name, "iq") && (is(event.type, "get") || is(event.type, "set")) &&
+    if (str_is(event.name, "iq") && x->state == XMPP_TINY_STATE_ONLINE &&
         send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, ABSENT) == ERR(AGAIN))
         return ERR(AGAIN);
     event.kind = XMPP_TINY_EVENT_SKIPPED;
@@ -2688,7 +2528,7 @@ static void broken(struct xmpp_tiny *x, int err, const char *detail)
         set_state(x, XMPP_TINY_STATE_SHUT); /* the session had ended */
     if (x->state == XMPP_TINY_STATE_SHUT)
         return;
-    x->error.text = text_of(detail);
+    x->error.text = run_str(detail);
     fail(x, err);
 }
 
@@ -2736,21 +2576,23 @@ static void sent(struct xmpp_tiny *x, size_t len)
 static int dispatch(struct xmpp_tiny *x, int found)
 {
     bool stanzas = x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE;
-    el e = found == TOK_UNIT || found == TOK_OPEN || found == TOK_SKIPPED ? tok_unit(&x->tok) : (el){NULL, 0, 0};
+    el e = tok_unit(&x->tok);
     switch (found) {
     case TOK_HEADER:
         return stream_header(x);
     case TOK_OPEN:
-        if (x->state == XMPP_TINY_STATE_FEATURES && x->tok.level == 1 && el_matches(e, "features", STR(NS_STREAMS)))
+        if (x->state == XMPP_TINY_STATE_FEATURES && x->tok.level == 1 && el_is(e, "features", NS_STREAMS))
             tok_enter(&x->tok);
         return 0;
     case TOK_LEFT:
         return stream_features(x);
     case TOK_UNIT:
+        if (x->tok.level > 1)
+            return stream_feature(x, e, false);
         return stanzas ? stanza_unit(x, e) : stream_unit(x, e);
     case TOK_SKIPPED:
         if (x->tok.level > 1)
-            return stream_feature_skipped(x, e);
+            return stream_feature(x, e, true);
         return stanzas ? stanza_skipped(x, e) : ERR(XML_LIMIT);
     case TOK_END:
         if (x->state != XMPP_TINY_STATE_CLOSE)
@@ -2760,14 +2602,6 @@ static int dispatch(struct xmpp_tiny *x, int found)
     default:
         return found;
     }
-}
-
-static bool parses(const struct xmpp_tiny *x)
-{
-    return x->state == XMPP_TINY_STATE_HEADER || x->state == XMPP_TINY_STATE_FEATURES ||
-           x->state == XMPP_TINY_STATE_PROCEED || x->state == XMPP_TINY_STATE_CHALLENGE ||
-           x->state == XMPP_TINY_STATE_SUCCESS || x->state == XMPP_TINY_STATE_BIND ||
-           x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE;
 }
 
 /* One element, or one slice of key derivation. Returns true if there may be more to do at once. */
@@ -2782,7 +2616,7 @@ static bool work(struct xmpp_tiny *x)
         }
         return true;
     }
-    if (!parses(x) || (x->held && out_pending(x)))
+    if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || (x->held && out_pending(x)))
         return false;
     found = x->held ? x->held : tok_next(&x->tok);
     x->held = 0;
@@ -2934,7 +2768,7 @@ static uint32_t poll(struct xmpp_tiny *x)
 
 str xmpp_tiny_str(const char *text)
 {
-    return text_of(text);
+    return slice(text, text ? strlen(text) : 0);
 }
 
 bool xmpp_tiny_same(str a, str b)
@@ -2948,34 +2782,47 @@ bool xmpp_tiny_same(str a, str b)
 #define NAME_OR_EMPTY(text) ""
 #endif
 
-static const struct {
-    const char *name, *text;
-    uint8_t origin;
-} error_rows[] = {
-#define XMPP_TINY_X(name, origin, text) {NAME_OR_EMPTY(#name), NAME_OR_EMPTY(text), XMPP_TINY_ORIGIN_##origin},
+static const char error_names[] = "OK\0"
+#define XMPP_TINY_X(name, origin, text) NAME_OR_EMPTY(#name) "\0"
     XMPP_TINY_ERRORS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+    ;
+static const uint8_t error_origins[] = {XMPP_TINY_ORIGIN_CALL,
+#define XMPP_TINY_X(name, origin, text) XMPP_TINY_ORIGIN_##origin,
+                                        XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
 };
 
+/* Row 0 is "OK"; what is not one of ours is a BUG. */
 static unsigned error_row(int err)
 {
-    int row = err - XMPP_TINY_ERR_FIRST_ - 1, last = (int)(sizeof error_rows / sizeof *error_rows) - 1;
-    return (unsigned)(row < 0 || row > last ? last : row);
+    unsigned row = err ? (unsigned)(err - XMPP_TINY_ERR_FIRST_) : 0;
+    return row < sizeof error_origins ? row : ERR(BUG) - XMPP_TINY_ERR_FIRST_;
 }
 
 const char *xmpp_tiny_err_name(int err)
 {
-    return err ? error_rows[error_row(err)].name : NAME_OR_EMPTY("OK");
+    return nth(error_names, error_row(err));
 }
 
 const char *xmpp_tiny_err_text(int err)
 {
-    return err ? error_rows[error_row(err)].text : NAME_OR_EMPTY("no error");
+#if XMPP_TINY_ENABLE_NAMES > 1
+    static const char texts[] = "no error\0"
+#define XMPP_TINY_X(name, origin, text) text "\0"
+        XMPP_TINY_ERRORS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+        ;
+    return nth(texts, error_row(err));
+#else
+    (void)err;
+    return "";
+#endif
 }
 
 enum xmpp_tiny_origin xmpp_tiny_err_origin(int err)
 {
-    return (enum xmpp_tiny_origin)error_rows[error_row(err)].origin;
+    return (enum xmpp_tiny_origin)error_origins[error_row(err)];
 }
 
 bool xmpp_tiny_found(el e)
@@ -2985,17 +2832,17 @@ bool xmpp_tiny_found(el e)
 
 str xmpp_tiny_name(el e)
 {
-    return el_name(e);
+    return run_str(el_name(e));
 }
 
 str xmpp_tiny_ns(el e)
 {
-    return el_ns(e);
+    return run_str(el_ns(e));
 }
 
 bool xmpp_tiny_is(el e, const char *name, const char *ns)
 {
-    return el_matches(e, name, ns ? text_of(ns) : STR(NS_CLIENT));
+    return el_is(e, name, ns ? ns : NS_CLIENT);
 }
 
 el xmpp_tiny_child(el parent, const char *name, const char *ns)
@@ -3010,34 +2857,34 @@ el xmpp_tiny_next(el e, const char *name, const char *ns)
 
 str xmpp_tiny_attr(el e, const char *name)
 {
-    return el_attr(e, name);
+    return run_str(el_attr(e, name));
 }
 
 bool xmpp_tiny_attr_next(el e, uint16_t *iter, str *name, str *ns, str *value)
 {
-    struct attr a;
+    const char *a;
     if (e.at == 0)
         return false;
-    if (*iter == 0)
-        *iter = elem_attrs(e.buf, e.at);
-    do
-        if (attr_step(e.buf, iter, &a) == C_BODY)
-            return false;
-    while (a.kind == C_XMLNS);
-    *name = a.name;
-    *ns = a.kind == C_ATTR_NS ? ref_text(e.buf, a.ref) : STR("");
-    *value = a.value;
+    a = *iter ? attr_next(e.buf + *iter) : attr_first(e.buf + e.at);
+    while (*a == C_XMLNS)
+        a = attr_next(a);
+    if (*a == C_BODY)
+        return false;
+    *iter = u16((size_t)(a - e.buf));
+    *name = run_str(name_of(a));
+    *ns = run_str(*a == C_ATTR_NS ? ref_run(e.buf, ref_at(a + 1)) : "");
+    *value = run_str(attr_value(a));
     return true;
 }
 
 str xmpp_tiny_text(el e)
 {
-    return el_text(e);
+    return run_str(el_text(e));
 }
 
 str xmpp_tiny_text_after(el e)
 {
-    return e.at ? run_at(e.buf, el_end(e)) : ABSENT;
+    return run_str(e.at ? el_end(e) : NULL);
 }
 
 int xmpp_tiny_jid_parse(str text, struct xmpp_tiny_jid *jid)
@@ -3064,7 +2911,7 @@ static bool in_range(size_t value, size_t min, size_t max)
 static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *jid)
 {
     const uint32_t local = SCRAM_ALL | XMPP_TINY_ALLOW(PLAIN) | XMPP_TINY_ALLOW(EXTERNAL);
-    return c && c->jid && jid_parse(text_of(c->jid), jid) && c->event && c->stream && c->stream->ops &&
+    return c && c->jid && jid_parse(xmpp_tiny_str(c->jid), jid) && c->event && c->stream && c->stream->ops &&
            c->stream->ops->secure && c->platform && c->platform->now_ms && c->platform->random && c->crypto &&
            c->rx && c->tx && in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
            in_range(c->tx_size, XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) &&
@@ -3096,7 +2943,7 @@ int xmpp_tiny_connect(struct xmpp_tiny *x)
     memset(&x->error, 0, sizeof x->error);
     x->flags = 0;
     x->held = x->redirects = 0;
-    x->host = x->config->host ? text_of(x->config->host) : x->jid.domain;
+    x->host = x->config->host ? xmpp_tiny_str(x->config->host) : x->jid.domain;
     x->port = x->config->port;
     x->out.begin = x->out.commit = x->out.end = x->out.stanzas = 0;
     x->out.flags = 0;
@@ -3131,22 +2978,22 @@ enum xmpp_tiny_state xmpp_tiny_state(const struct xmpp_tiny *x)
 
 const char *xmpp_tiny_state_name(enum xmpp_tiny_state state)
 {
-    static const char *const names[] = {
-#define XMPP_TINY_X(name) NAME_OR_EMPTY(#name),
+    static const char names[] =
+#define XMPP_TINY_X(name) NAME_OR_EMPTY(#name) "\0"
         XMPP_TINY_STATES(XMPP_TINY_X)
 #undef XMPP_TINY_X
-    };
-    return (size_t)state < sizeof names / sizeof *names ? names[state] : "";
+        ;
+    return (unsigned)state <= XMPP_TINY_STATE_SHUT ? nth(names, state) : "";
 }
 
 const char *xmpp_tiny_event_name(enum xmpp_tiny_event_kind kind)
 {
-    static const char *const names[] = {
-#define XMPP_TINY_X(name) NAME_OR_EMPTY(#name),
+    static const char names[] =
+#define XMPP_TINY_X(name) NAME_OR_EMPTY(#name) "\0"
         XMPP_TINY_EVENTS(XMPP_TINY_X)
 #undef XMPP_TINY_X
-    };
-    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "";
+        ;
+    return (unsigned)kind <= XMPP_TINY_EVENT_CLOSED ? nth(names, kind) : "";
 }
 
 const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x)
@@ -3171,12 +3018,12 @@ enum xmpp_tiny_binding xmpp_tiny_binding(const struct xmpp_tiny *x)
 
 const char *xmpp_tiny_mechanism_name(enum xmpp_tiny_mechanism m)
 {
-    return (size_t)m < MECHANISM_COUNT ? mechanism_names[m] : "";
+    return (unsigned)m < MECHANISM_COUNT ? nth(mechanism_names, m) : "";
 }
 
 int xmpp_tiny_mechanism_number(const char *name)
 {
-    return mechanism_number(text_of(name));
+    return mechanism_number(name);
 }
 
 int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys)
@@ -3206,10 +3053,12 @@ int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *m)
 int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *p)
 {
     unsigned n = (unsigned)(p->priority < 0 ? -p->priority : p->priority);
-    char digits[4] = {'-', (char)('0' + n / 100), (char)('0' + n / 10 % 10), (char)('0' + n % 10)};
-    size_t from = n > 99 ? 1 : n > 9 ? 2 : 3;
-    digits[from - 1] = '-';
-    from -= p->priority < 0;
+    char digits[4];
+    size_t from = sizeof digits;
+    for (; n; n /= 10)
+        digits[--from] = (char)('0' + n % 10);
+    if (p->priority < 0)
+        digits[--from] = '-';
     stanza_begin(x, "presence", p->to, p->type, p->id);
     out_element(&x->out, "show", NULL, p->show);
     out_element(&x->out, "status", NULL, p->status);
@@ -3227,7 +3076,7 @@ int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 
 int xmpp_tiny_reject(struct xmpp_tiny *x, el stanza, enum xmpp_tiny_condition condition, str text)
 {
-    return send_error(x, stanza, condition, text);
+    return send_error(x, stanza, (unsigned)condition, text);
 }
 
 void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)

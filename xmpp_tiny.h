@@ -47,7 +47,7 @@ extern "C" {
 #ifndef XMPP_TINY_ENABLE_SHA512 /* SCRAM-SHA-512(-PLUS): 64-byte instead of 32-byte keys; 96 bytes of RAM */
 #define XMPP_TINY_ENABLE_SHA512 1
 #endif
-#ifndef XMPP_TINY_ENABLE_NAMES /* names of errors, states and events as text */
+#ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states and events as text; 2: and sentences */
 #define XMPP_TINY_ENABLE_NAMES 1
 #endif
 #ifndef XMPP_TINY_ENABLE_TRACE /* the platform's trace hook */
@@ -161,7 +161,8 @@ struct xmpp_tiny_error {
     struct xmpp_tiny_str text;
 };
 
-/* "CERT_NAME" for XMPP_TINY_ERR_CERT_NAME, and its meaning. Empty without XMPP_TINY_ENABLE_NAMES. */
+/* "CERT_NAME" for XMPP_TINY_ERR_CERT_NAME, and its meaning; empty below the level of
+ * XMPP_TINY_ENABLE_NAMES that has them. */
 const char *xmpp_tiny_err_name(int err);
 const char *xmpp_tiny_err_text(int err);
 enum xmpp_tiny_origin xmpp_tiny_err_origin(int err);
@@ -533,7 +534,7 @@ struct xmpp_tiny_sasl_ {
     uint8_t mechanism, binding, bindings, flags;
 };
 struct xmpp_tiny_request_ {
-    uint32_t id[2]; /* random */
+    uint8_t id[16]; /* random letters */
     uint32_t address; /* digest of whom was asked */
     uint32_t deadline;
     uint16_t number; /* 0: free */
