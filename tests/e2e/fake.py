@@ -155,7 +155,7 @@ class Connection:
     def scram(self, mechanism="SCRAM-SHA-256", password="secret", nonce=None, iterations=4096, salt=b"throw-away salt",
               signature="right"):
         """nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it),
-        or error (server-error in its place)."""
+        error (server-error in its place), or challenge (right, but in a challenge of its own)."""
         first = self.offer(mechanism).decode()
         bare = first.split(",", 2)[2]
         ours = bare.rsplit("r=", 1)[1]
@@ -172,10 +172,12 @@ class Connection:
         if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
             raise Failure("the client's proof is wrong")
         right = hmac.digest(hmac.digest(salted, b"Server Key", name), message, name)
-        text = {"right": "v=" + encode(right), "wrong": "v=" + encode(bytes(len(right))), "missing": None,
-                "error": "e=other-error"}[signature]
-        self.send(f"<success xmlns='{SASL}'/>" if text is None else
-                  f"<success xmlns='{SASL}'>{encode(text)}</success>")
+        text = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}.get(signature, "v=" + encode(right))
+        if signature == "challenge":
+            self.send(f"<challenge xmlns='{SASL}'>{encode(text)}</challenge>")
+            self.expect(r"<response [^>]*?(/>|></response>)")
+        bare_success = signature in ("missing", "challenge")
+        self.send(f"<success xmlns='{SASL}'" + ("/>" if bare_success else f">{encode(text)}</success>"))
 
     def bind(self, jid="alice@a.test/fake"):
         self.header()

@@ -205,7 +205,23 @@ def never_closes(pki):
 # ---- SASL --------------------------------------------------------------------------------------------
 
 
-def dishonest(pki, name, after, **scram):
+def honest(pki, **scram):
+    """What a server may well do."""
+
+    def script(c):
+        c.starttls()
+        c.scram(**scram)
+        c.bind()
+        c.expect("</stream:stream>")
+        c.send("</stream:stream>")
+
+    with Fake(script, pki) as fake, Cli(fake.where, ca=f"{pki}/ca.crt") as cli:
+        cli.end(0)
+        same("events", cli.kinds(), [*ONLINE, "closed"])
+        fake.finish()
+
+
+def dishonest(pki, name, after, condition=None, **scram):
     """A server that may not know the password. after: what of the login may have been sent."""
 
     def script(c):
@@ -213,7 +229,7 @@ def dishonest(pki, name, after, **scram):
         c.scram(**scram)
         c.bind()
 
-    _, (connection,) = fails(name, 4, SECURED, script, pki)
+    _, (connection,) = fails(name, 4, SECURED, script, pki, condition=condition)
     sent = re.findall(rb"<(auth|response|iq|presence|message)\b", connection.clear)
     same("sent inside TLS", sent, after)
     same("stream headers inside TLS", connection.clear.count(b"<stream:stream"), 1)
@@ -410,9 +426,13 @@ def cases(pki):
     full = [b"auth", b"response"]
     yield "server signature wrong: SERVER_PROOF", lambda: dishonest(pki, "SERVER_PROOF", full, signature="wrong")
     yield "server signature missing: SERVER_PROOF", lambda: dishonest(pki, "SERVER_PROOF", full, signature="missing")
+    yield "server-error in place of a signature: AUTH", \
+        lambda: dishonest(pki, "AUTH", full, signature="error", condition="other-error")
+    yield "server signature in a challenge", lambda: honest(pki, signature="challenge")
+    yield "100000 iterations", lambda: honest(pki, iterations=100000)
     yield "nonce replaced: NONCE", lambda: dishonest(pki, "NONCE", full[:1], nonce=lambda ours: "x" * len(ours) + "y")
     yield "nonce not extended: NONCE", lambda: dishonest(pki, "NONCE", full[:1], nonce=lambda ours: ours)
-    for count in (1, 4095, 2**31, 2**32 + 4096):
+    for count in (1, 4095, 100001, 2**31, 2**32 + 4096):
         yield f"{count} iterations: ITERATIONS", \
             lambda count=count: dishonest(pki, "ITERATIONS", full[:1], iterations=count)
     yield "PLAIN alone: MECHANISM", lambda: only_plain(pki)

@@ -19,7 +19,7 @@ import urllib.request
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PYTHON = "/usr/bin/python3"
-PATIENCE = 30  # seconds until a wait is given up; never reached when all is well
+PATIENCE = 60  # seconds until a wait is given up; never reached when all is well
 
 PACKAGES = {
     "setpriv": "util-linux",
@@ -217,7 +217,10 @@ class Server:
             return all(line in log for line in opened)
 
         # Its own log and not a connection: on a busy port somebody else would answer.
-        until(f"{self.name} to open {self.address} ports {self.port} and {self.direct}", ready)
+        try:
+            until(f"{self.name} to open {self.address} ports {self.port} and {self.direct}", ready, 4 * PATIENCE)
+        except Failure as failure:
+            raise Failure(f"{failure}:\n{self.log()[-2000:]}{self.output()[-2000:]}") from failure
         return self
 
     def output(self):
