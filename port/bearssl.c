@@ -218,7 +218,8 @@ static int from_inner(struct xmpp_tiny_bearssl *t, int result)
 }
 
 /* Tells the server why its certificate was refused; at that point of the handshake nothing is
- * encrypted yet. As good as it gets: the connection is about to be closed in any case. */
+ * encrypted yet. One try has to do, since the connection is about to be closed in any case; shut() is
+ * there to push out what write() may hold back. */
 static void alert_certificate(struct xmpp_tiny_bearssl *t, int error)
 {
     uint8_t alert[] = {RECORD_ALERT, 3, 3, 0, 2, 2, 42};
@@ -237,6 +238,7 @@ static void alert_certificate(struct xmpp_tiny_bearssl *t, int error)
         break;
     }
     (void)t->config->inner->ops->write(t->config->inner, alert, sizeof alert);
+    (void)t->config->inner->ops->shut(t->config->inner);
 }
 
 /* The engine has closed: 0 after close_notify in both directions, else FAILED. */

@@ -438,6 +438,14 @@ static void tls_begin(struct port_peer *p)
         br_ssl_engine_set_x509(&server->eng, &p->x509.vtable);
         br_ssl_server_set_trust_anchor_names_alt(server, tls->client_anchors, tls->client_anchor_count);
     }
+    if (tls->suite != 0) {
+        br_ssl_engine_set_suites(&server->eng, &tls->suite, 1);
+    }
+    if (tls->version != 0) {
+        br_ssl_engine_set_versions(&server->eng, tls->version, tls->version);
+    }
+    p->protocols[0] = "xmpp-client";
+    br_ssl_engine_set_protocol_names(&server->eng, p->protocols, 1);
     br_ssl_engine_set_buffer(&server->eng, p->records, sizeof p->records, 1);
     (void)br_ssl_server_reset(server);
 }
@@ -610,6 +618,10 @@ static void peer_step(struct conformance_peer *peer)
         if (p->tls != NULL) {
             tls_pump(p);
         }
+        if (!p->finished && p->tls != NULL && br_ssl_engine_last_error(&p->server.eng) != BR_ERR_OK) {
+            transport_finish(p);
+            p->finished = true;
+        }
         if (!p->finished && said(p)) {
             finish(p);
         }
@@ -688,6 +700,8 @@ void port_tls_init(struct port_tls *tls, const char *chain, const char *key)
 
     tls->client_anchors = NULL;
     tls->client_anchor_count = 0;
+    tls->suite = 0;
+    tls->version = 0;
     n = xmpp_tiny_bearssl_pem_chain(&arena, xmpp_tiny_str(chain), tls->chain, 2);
     must(n > 0, "certificate chain");
     tls->chain_count = (size_t)n;

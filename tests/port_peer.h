@@ -89,6 +89,8 @@ struct port_tls {
     struct xmpp_tiny_bearssl_key key;
     const br_x509_trust_anchor *client_anchors; /* NULL: no client certificate is asked for */
     size_t client_anchor_count;
+    uint16_t suite;   /* the only cipher suite; 0: any that BearSSL has */
+    unsigned version; /* the only version; 0: any that BearSSL has */
     uint8_t bytes[8192];
 };
 
@@ -102,6 +104,7 @@ struct port_peer {
     bool connected, released, seen_end, finished, bad, busy;
     size_t sent, taken, echo_len;
     uint8_t echo[4096];
+    const char *protocols[1];
     br_ssl_server_context server;
     br_x509_minimal_context x509;
     unsigned char records[BR_SSL_BUFSIZE_BIDI];

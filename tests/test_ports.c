@@ -1,0 +1,1187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Unit tests of the ports: hash functions against official vectors, PEM, and TLS against BearSSL's own
+ * server in memory: who is trusted and who is not, bindings, records, ends and errors. Then what the
+ * conformance checker cannot see of port/posix.
+ */
+#define _DEFAULT_SOURCE
+
+#include "port_peer.c"
+#include "port_checker.c"
+
+#include "port/posix.h"
+#include "port_pki.h"
+#include "port_vectors.h"
+
+#include <netinet/tcp.h>
+
+static int passed, failed;
+
+/* One test; returns whether it passed. */
+static bool test(bool ok, const char *group, const char *what, long got, long wanted)
+{
+    if (ok) {
+        passed++;
+    } else {
+        failed++;
+        printf("FAILED: %s: %s: got %ld, wanted %ld\n", group, what, got, wanted);
+    }
+    return ok;
+}
+
+static bool equal(const char *group, const char *what, long got, long wanted)
+{
+    return test(got == wanted, group, what, got, wanted);
+}
+
+static bool yes(bool ok, const char *group, const char *what)
+{
+    return test(ok, group, what, ok, 1);
+}
+
+/* ---- Hash functions ---------------------------------------------------------------------------- */
+
+static size_t unhex(const char *hex, uint8_t *out, size_t max)
+{
+    size_t i, len = strlen(hex) / 2;
+
+    must(len <= max, "vector too long");
+    for (i = 0; i < len; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        out[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    return len;
+}
+
+static const size_t digest_len[] = {[XMPP_TINY_SHA1] = 20, [XMPP_TINY_SHA256] = 32, [XMPP_TINY_SHA512] = 64};
+
+static void test_hash(void)
+{
+    static uint8_t message[1000000];
+    uint8_t wanted[64], got[64 + 8];
+    size_t i, j;
+
+    for (i = 0; i < sizeof vectors_hash / sizeof vectors_hash[0]; i++) {
+        size_t len = unhex(vectors_hash[i].message, message, sizeof message);
+        must(len * vectors_hash[i].repeat <= sizeof message, "vector too long");
+        for (j = 1; j < vectors_hash[i].repeat; j++) {
+            memcpy(message + j * len, message, len);
+        }
+        memset(got, 0xA5, sizeof got);
+        xmpp_tiny_bearssl_crypto.hash(vectors_hash[i].hash, message, len * vectors_hash[i].repeat, got);
+        equal("hash", "length", (long)unhex(vectors_hash[i].digest, wanted, sizeof wanted),
+              (long)digest_len[vectors_hash[i].hash]);
+        yes(memcmp(got, wanted, digest_len[vectors_hash[i].hash]) == 0 &&
+                got[digest_len[vectors_hash[i].hash]] == 0xA5,
+            "hash", vectors_hash[i].digest);
+    }
+}
+
+static void test_hmac(void)
+{
+    uint8_t key[256], data[256], wanted[64], got[64];
+    size_t i, cut;
+
+    for (i = 0; i < sizeof vectors_hmac / sizeof vectors_hmac[0]; i++) {
+        size_t key_len = unhex(vectors_hmac[i].key, key, sizeof key);
+        size_t len = unhex(vectors_hmac[i].data, data, sizeof data);
+        size_t wanted_len = unhex(vectors_hmac[i].digest, wanted, sizeof wanted);
+        bool ok = true;
+        /* In one part, and in three cut everywhere, the middle one empty and absent. */
+        for (cut = 0; cut <= len; cut++) {
+            struct xmpp_tiny_str parts[3];
+            parts[0].ptr = (const char *)data;
+            parts[0].len = cut;
+            parts[1].ptr = NULL;
+            parts[1].len = 0;
+            parts[2].ptr = (const char *)data + cut;
+            parts[2].len = len - cut;
+            xmpp_tiny_bearssl_crypto.hmac(vectors_hmac[i].hash, key, key_len, parts, 3, got);
+            ok = ok && memcmp(got, wanted, wanted_len) == 0;
+        }
+        yes(ok, "hmac", vectors_hmac[i].digest);
+    }
+}
+
+/* The rounds in slices of 1, 2, 3 ... as the core asks for them. */
+static void test_pbkdf2(void)
+{
+    uint8_t password[64], salt[64 + 4], wanted[128], u[64], t[64];
+    size_t i, done, len;
+
+    for (i = 0; i < sizeof vectors_pbkdf2 / sizeof vectors_pbkdf2[0]; i++) {
+        enum xmpp_tiny_hash h = vectors_pbkdf2[i].hash;
+        size_t password_len = unhex(vectors_pbkdf2[i].password, password, sizeof password);
+        size_t salt_len = unhex(vectors_pbkdf2[i].salt, salt, sizeof salt - 4);
+        size_t wanted_len = unhex(vectors_pbkdf2[i].key, wanted, sizeof wanted);
+        uint8_t block = 1;
+        bool ok = true;
+        for (done = 0; done < wanted_len; done += len) {
+            struct xmpp_tiny_str part;
+            uint32_t left = vectors_pbkdf2[i].iterations - 1, slice = 1;
+            memset(salt + salt_len, 0, 4);
+            salt[salt_len + 3] = block++;
+            part.ptr = (const char *)salt;
+            part.len = salt_len + 4;
+            xmpp_tiny_bearssl_crypto.hmac(h, password, password_len, &part, 1, u);
+            memcpy(t, u, sizeof t);
+            for (; left > 0; left -= slice) {
+                slice = slice + 1 < left ? slice + 1 : left;
+                xmpp_tiny_bearssl_crypto.pbkdf2(h, password, password_len, u, t, slice);
+            }
+            len = wanted_len - done < digest_len[h] ? wanted_len - done : digest_len[h];
+            ok = ok && memcmp(t, wanted + done, len) == 0;
+        }
+        yes(ok, "pbkdf2", vectors_pbkdf2[i].key);
+    }
+}
+
+/* ---- PEM --------------------------------------------------------------------------------------- */
+
+static uint8_t arena_bytes[8192];
+
+static struct xmpp_tiny_bearssl_arena arena_of(size_t size)
+{
+    struct xmpp_tiny_bearssl_arena arena = {arena_bytes, size, 0};
+
+    return arena;
+}
+
+static void test_pem_anchors(void)
+{
+    br_x509_trust_anchor anchors[3];
+    struct xmpp_tiny_bearssl_arena arena = arena_of(sizeof arena_bytes);
+    char text[4096];
+    size_t size;
+    int n;
+
+    (void)snprintf(text, sizeof text, "some words\n%s\n# more\n%s%s", pki_root, pki_eckey, pki_rsaroot);
+    n = xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(text), anchors, 3);
+    if (equal("pem", "two anchors among other things", n, 2)) {
+        equal("pem", "first anchor's key", anchors[0].pkey.key_type, BR_KEYTYPE_EC);
+        equal("pem", "first anchor's point", (long)anchors[0].pkey.key.ec.qlen, 65);
+        equal("pem", "first anchor is a CA", (long)anchors[0].flags, BR_X509_TA_CA);
+        equal("pem", "first anchor's name is DER", anchors[0].dn.data[0], 0x30);
+        equal("pem", "first anchor's name has its length", (long)anchors[0].dn.len,
+              anchors[0].dn.data[1] + 2);
+        equal("pem", "second anchor's key", anchors[1].pkey.key_type, BR_KEYTYPE_RSA);
+        equal("pem", "second anchor's modulus", (long)anchors[1].pkey.key.rsa.nlen, 256);
+        equal("pem", "second anchor's exponent", anchors[1].pkey.key.rsa.e[0], 1);
+    }
+    arena = arena_of(sizeof arena_bytes);
+    n = xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(pki_self), anchors, 3);
+    if (equal("pem", "a server's own certificate", n, 1)) {
+        equal("pem", "it is no CA", (long)anchors[0].flags, 0);
+    }
+    arena = arena_of(sizeof arena_bytes);
+    equal("pem", "more anchors than room",
+          xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(text), anchors, 1), XMPP_TINY_ERR_TOO_BIG);
+    for (size = 0; size < 1000; size += 50) {
+        arena = arena_of(size);
+        equal("pem", "arena too small",
+              xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(text), anchors, 3), XMPP_TINY_ERR_TOO_BIG);
+    }
+    arena = arena_of(sizeof arena_bytes);
+    equal("pem", "a key is no anchor",
+          xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(pki_eckey), anchors, 3),
+          XMPP_TINY_ERR_ARGUMENT);
+    equal("pem", "nothing is no anchor", xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(""), anchors, 3),
+          XMPP_TINY_ERR_ARGUMENT);
+    equal("pem", "nonsense is no anchor",
+          xmpp_tiny_bearssl_pem_anchors(
+              &arena, xmpp_tiny_str("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+              anchors, 3),
+          XMPP_TINY_ERR_ARGUMENT);
+}
+
+static void test_pem_chain(void)
+{
+    br_x509_certificate chain[2], again[2];
+    struct xmpp_tiny_bearssl_arena arena = arena_of(sizeof arena_bytes);
+    struct xmpp_tiny_str text = xmpp_tiny_str(pki_below);
+    char damaged[1500];
+    int n = xmpp_tiny_bearssl_pem_chain(&arena, text, chain, 2);
+
+    if (equal("pem", "chain of two", n, 2)) {
+        equal("pem", "chain starts with DER", chain[0].data[0], 0x30);
+        equal("pem", "second certificate's length", (long)chain[1].data_len,
+              4 + chain[1].data[2] * 256 + chain[1].data[3]);
+        text.len--; /* the last line without its line feed */
+        n = xmpp_tiny_bearssl_pem_chain(&arena, text, again, 2);
+        yes(n == 2 && again[1].data_len == chain[1].data_len &&
+                memcmp(again[1].data, chain[1].data, chain[1].data_len) == 0,
+            "pem", "no line feed at the end");
+    }
+    arena = arena_of(sizeof arena_bytes);
+    equal("pem", "longer chain than room", xmpp_tiny_bearssl_pem_chain(&arena, text, chain, 1),
+          XMPP_TINY_ERR_TOO_BIG);
+    text.len = 300;
+    equal("pem", "text cut in a certificate", xmpp_tiny_bearssl_pem_chain(&arena, text, chain, 2),
+          XMPP_TINY_ERR_ARGUMENT);
+    (void)snprintf(damaged, sizeof damaged, "%s", pki_below);
+    damaged[100] = '!';
+    equal("pem", "damaged base64", xmpp_tiny_bearssl_pem_chain(&arena, xmpp_tiny_str(damaged), chain, 2),
+          XMPP_TINY_ERR_ARGUMENT);
+}
+
+static void test_pem_keys(void)
+{
+    struct xmpp_tiny_bearssl_key a, b;
+    struct xmpp_tiny_bearssl_arena arena = arena_of(sizeof arena_bytes);
+
+    equal("pem", "EC key, PKCS #8", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_eckey), &a), 0);
+    equal("pem", "EC key, SEC 1", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_eckey_sec1), &b), 0);
+    yes(a.type == BR_KEYTYPE_EC && b.type == BR_KEYTYPE_EC && a.ec.curve == BR_EC_secp256r1 &&
+            b.ec.curve == a.ec.curve && a.ec.xlen == b.ec.xlen && memcmp(a.ec.x, b.ec.x, a.ec.xlen) == 0,
+        "pem", "both forms of an EC key are the same");
+    equal("pem", "RSA key, PKCS #8", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_rsakey), &a), 0);
+    equal("pem", "RSA key, PKCS #1", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_rsakey_pkcs1), &b),
+          0);
+    yes(a.type == BR_KEYTYPE_RSA && a.rsa.n_bitlen == 2048 && b.rsa.n_bitlen == 2048 &&
+            a.rsa.plen == b.rsa.plen && memcmp(a.rsa.p, b.rsa.p, a.rsa.plen) == 0 &&
+            a.rsa.iqlen == b.rsa.iqlen && memcmp(a.rsa.iq, b.rsa.iq, a.rsa.iqlen) == 0,
+        "pem", "both forms of an RSA key are the same");
+    equal("pem", "a certificate is no key", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_root), &a),
+          XMPP_TINY_ERR_ARGUMENT);
+    arena = arena_of(20);
+    equal("pem", "arena too small for a key", xmpp_tiny_bearssl_pem_key(&arena, xmpp_tiny_str(pki_eckey), &a),
+          XMPP_TINY_ERR_TOO_BIG);
+}
+
+/* ---- TLS in memory ----------------------------------------------------------------------------- */
+
+/* What the tests below vary; tls_defaults() gives a connection that works. */
+static struct {
+    struct xmpp_tiny_bearssl client;
+    struct xmpp_tiny_bearssl_config config;
+    struct xmpp_tiny_platform platform;
+    int64_t now;
+    bool no_random;
+    br_x509_trust_anchor anchors[2];
+    uint8_t anchor_bytes[2048];
+    uint8_t in[XMPP_TINY_BEARSSL_IN_MAX], out[XMPP_TINY_BEARSSL_OUT_MAX];
+    struct port_fake fake;
+    struct port_tls server;
+    struct port_peer peer;
+} tls;
+
+static bool tls_random(void *ctx, void *buf, size_t len)
+{
+    (void)ctx;
+    memset(buf, 0x17, len);
+    return !tls.no_random;
+}
+
+static int64_t tls_time(void *ctx)
+{
+    (void)ctx;
+    return tls.now;
+}
+
+static void tls_anchor(const char *pem)
+{
+    struct xmpp_tiny_bearssl_arena arena = {tls.anchor_bytes, sizeof tls.anchor_bytes, 0};
+
+    must(xmpp_tiny_bearssl_pem_anchors(&arena, xmpp_tiny_str(pem), tls.anchors, 2) == 1, "anchor");
+}
+
+static void tls_defaults(void)
+{
+    tls_anchor(pki_root);
+    port_tls_init(&tls.server, pki_good, pki_eckey);
+    port_fake_init(&tls.fake, PORT_FAULT_NONE, 4096, false);
+    tls.platform = port_platform;
+    tls.platform.random = tls_random;
+    tls.platform.unix_time = tls_time;
+    tls.now = PORT_TIME;
+    tls.no_random = false;
+    memset(&tls.config, 0, sizeof tls.config);
+    tls.config.inner = &tls.fake.stream;
+    tls.config.platform = &tls.platform;
+    tls.config.anchors = tls.anchors;
+    tls.config.anchor_count = 1;
+    tls.config.in = tls.in;
+    tls.config.in_size = sizeof tls.in;
+    tls.config.out = tls.out;
+    tls.config.out_size = sizeof tls.out;
+}
+
+static struct xmpp_tiny_stream *tls_open(enum conformance_role role)
+{
+    must(xmpp_tiny_bearssl_init(&tls.client, &tls.config) == 0, "xmpp_tiny_bearssl_init()");
+    port_peer_init(&tls.peer, &tls.fake, &tls.server, "a.test");
+    tls.peer.peer.expect(&tls.peer.peer, role);
+    must(tls.client.stream.ops->open(&tls.client.stream, xmpp_tiny_str("127.0.0.1"), tls.peer.peer.port) > 0,
+         "open()");
+    return &tls.client.stream;
+}
+
+/* 0 for success, else the error. */
+static int tls_secure(const char *name, const char **detail)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    int i, n = XMPP_TINY_IO_AGAIN;
+
+    *detail = NULL;
+    for (i = 0; i < 1000 && n == XMPP_TINY_IO_AGAIN; i++) {
+        n = s->ops->secure(s, xmpp_tiny_str(name));
+        tls.peer.peer.step(&tls.peer.peer);
+    }
+    must(n != XMPP_TINY_IO_AGAIN && n != 0, "secure() came to an end");
+    return n > 0 ? 0 : s->ops->error(s, detail);
+}
+
+static int tls_handshake(enum conformance_role role, const char *name, const char **detail)
+{
+    (void)tls_open(role);
+    return tls_secure(name, detail);
+}
+
+static void tls_close(void)
+{
+    tls.client.stream.ops->close(&tls.client.stream);
+}
+
+/* ---- Whom to trust ----------------------------------------------------------------------------- */
+
+static void test_trust(void)
+{
+    static const struct {
+        const char *what, *chain, *key, *anchor, *name;
+        int error, alert; /* the alert that the server gets */
+    } cases[] = {
+        {"name in other case", pki_good, pki_eckey, pki_root, "a.test", 0, 0},
+        {"second name", pki_good, pki_eckey, pki_root, "b.test", 0, 0},
+        {"wildcard", pki_good, pki_eckey, pki_root, "X.im.test", 0, 0},
+        {"wildcard for no label", pki_good, pki_eckey, pki_root, "im.test", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"wildcard for two labels", pki_good, pki_eckey, pki_root, "y.x.im.test", XMPP_TINY_ERR_CERT_NAME,
+         46},
+        {"other name", pki_good, pki_eckey, pki_root, "c.test", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"part of a name", pki_good, pki_eckey, pki_root, "a.tes", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"more than a name", pki_good, pki_eckey, pki_root, "a.test.", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"single label", pki_good, pki_eckey, pki_root, "test", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"wildcard above a single label", pki_wide, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT_NAME,
+         46},
+        {"common name only", pki_nameless, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"for clients only", pki_client_only, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT, 42},
+        {"for clients and servers", pki_server_use, pki_eckey, pki_root, "a.test", 0, 0},
+        {"for any use", pki_any_use, pki_eckey, pki_root, "a.test", 0, 0},
+        {"stranger", pki_good, pki_eckey, pki_stranger, "a.test", XMPP_TINY_ERR_CERT_UNTRUSTED, 48},
+        {"stranger with a wrong name", pki_good, pki_eckey, pki_stranger, "c.test", XMPP_TINY_ERR_CERT_NAME,
+         46},
+        {"SHA-1", pki_sha1, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT, 42},
+        {"SHA-384", pki_sha384, pki_eckey, pki_root, "a.test", 0, 0},
+        {"SHA-512", pki_sha512, pki_eckey, pki_root, "a.test", 0, 0},
+        {"by an intermediate CA on P-384", pki_below, pki_eckey, pki_root, "a.test", 0, 0},
+        {"P-384", pki_p384, pki_ec384key, pki_root, "a.test", 0, 0},
+        {"RSA", pki_rsa, pki_rsakey, pki_rsaroot, "a.test", 0, 0},
+        {"RSA of 1,024 bits", pki_weak, pki_shortkey, pki_rsaroot, "a.test", XMPP_TINY_ERR_CERT, 42},
+        {"a server's own certificate", pki_self, pki_eckey, pki_self, "a.test", 0, 0},
+        {"a server's own certificate, wrong name", pki_self, pki_eckey, pki_self, "b.test",
+         XMPP_TINY_ERR_CERT_NAME, 46},
+        {"another one's own certificate", pki_p384, pki_ec384key, pki_self, "a.test",
+         XMPP_TINY_ERR_CERT_UNTRUSTED, 48},
+    };
+    const char *detail;
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int server_error;
+        tls_defaults();
+        tls_anchor(cases[i].anchor);
+        port_tls_init(&tls.server, cases[i].chain, cases[i].key);
+        equal("trust", cases[i].what, tls_handshake(CONFORMANCE_MUTE, cases[i].name, &detail),
+              cases[i].error);
+        yes((detail == NULL) == (cases[i].error == 0), "trust: detail", cases[i].what);
+        server_error = br_ssl_engine_last_error(&tls.peer.server.eng);
+        equal("trust: alert", cases[i].what, server_error,
+              cases[i].alert == 0 ? 0 : BR_ERR_RECV_FATAL_ALERT + cases[i].alert);
+        tls_close();
+    }
+    tls_defaults();
+    tls.config.anchors = NULL;
+    tls.config.anchor_count = 0;
+    equal("trust", "no anchors", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail),
+          XMPP_TINY_ERR_CERT_UNTRUSTED);
+    tls_close();
+}
+
+static void test_names(void)
+{
+    char name[300];
+    const char *detail;
+
+    memset(name, 'a', sizeof name);
+    name[256] = '\0';
+    tls_defaults();
+    equal("names", "256 bytes", tls_handshake(CONFORMANCE_MUTE, name, &detail), XMPP_TINY_ERR_CERT_NAME);
+    equal("names", "nothing was sent", (long)tls.fake.up.len, 0);
+    tls_close();
+    name[255] = '\0';
+    tls_defaults();
+    equal("names", "255 bytes", tls_handshake(CONFORMANCE_MUTE, name, &detail), XMPP_TINY_ERR_CERT_NAME);
+    equal("names", "it was compared", br_ssl_engine_last_error(&tls.client.client.eng),
+          BR_ERR_X509_BAD_SERVER_NAME);
+    tls_close();
+    tls_defaults();
+    equal("names", "empty", tls_handshake(CONFORMANCE_MUTE, "", &detail), XMPP_TINY_ERR_CERT_NAME);
+    tls_close();
+    tls_defaults();
+    equal("names", "server name indication", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    yes(strcmp(br_ssl_engine_get_server_name(&tls.peer.server.eng), "a.test") == 0, "names", "sent");
+    tls_close();
+}
+
+static void test_time(void)
+{
+    static const struct {
+        const char *what;
+        int64_t now, floor;
+        int error;
+    } cases[] = {
+        {"year 2020: not yet valid", 1577836800, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"year 2200: expired", 7258118400, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"unknown, floor in 2050", 0, PORT_TIME, 0},
+        {"an hour after 1970, floor in 2050", 3600, PORT_TIME, 0},
+        {"before 1970, floor in 2050", -1, PORT_TIME, 0},
+        {"floor in 2020", 0, 1577836800, XMPP_TINY_ERR_CERT_TIME},
+        {"clock later than the floor", PORT_TIME, 1577836800, 0},
+        {"clock in 2020, floor in 2050", 1577836800, PORT_TIME, 0},
+    };
+    const char *detail;
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tls_defaults();
+        tls.now = cases[i].now;
+        tls.config.time_floor = cases[i].floor;
+        equal("time", cases[i].what, tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), cases[i].error);
+        equal("time: alert", cases[i].what, br_ssl_engine_last_error(&tls.peer.server.eng),
+              cases[i].error == 0 ? 0 : BR_ERR_RECV_FATAL_ALERT + 45);
+        tls_close();
+    }
+    for (i = 0; i < 2; i++) {
+        tls_defaults();
+        tls.now = 0;
+        tls.platform.unix_time = i == 0 ? NULL : tls_time;
+        equal("time", "unknown", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), XMPP_TINY_ERR_CLOCK);
+        equal("time", "unknown: nothing was sent", (long)(tls.fake.up.len + tls.fake.held_len), 0);
+        tls_close();
+    }
+    tls_defaults();
+    tls.no_random = true;
+    equal("random", "none", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), XMPP_TINY_ERR_RANDOM);
+    equal("random", "nothing was sent", (long)(tls.fake.up.len + tls.fake.held_len), 0);
+    tls_close();
+}
+
+/* ---- Channel bindings -------------------------------------------------------------------------- */
+
+static void test_binding(void)
+{
+    static const struct {
+        const char *what, *chain, *key, *anchor;
+        const br_hash_class *hash;
+        int len;
+    } cases[] = {
+        {"ecdsa-with-SHA256", pki_good, pki_eckey, pki_root, &br_sha256_vtable, 32},
+        {"ecdsa-with-SHA384", pki_sha384, pki_eckey, pki_root, &br_sha384_vtable, 48},
+        {"ecdsa-with-SHA512", pki_sha512, pki_eckey, pki_root, &br_sha512_vtable, 64},
+        {"sha256WithRSAEncryption", pki_rsa, pki_rsakey, pki_rsaroot, &br_sha256_vtable, 32},
+        {"sha512WithRSAEncryption", pki_rsa512, pki_rsakey, pki_rsaroot, &br_sha512_vtable, 64},
+        {"first of a chain", pki_below, pki_eckey, pki_root, &br_sha384_vtable, 48},
+        {"a server's own certificate", pki_self, pki_eckey, pki_self, &br_sha256_vtable, 32},
+        {"a server's own certificate, SHA-1", pki_sha1, pki_eckey, pki_sha1, &br_sha256_vtable, 32},
+    };
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const char *detail;
+    uint8_t out[64], wanted[64];
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        br_hash_compat_context context;
+        tls_defaults();
+        tls_anchor(cases[i].anchor);
+        port_tls_init(&tls.server, cases[i].chain, cases[i].key);
+        (void)tls_open(CONFORMANCE_MUTE);
+        equal("binding: before the handshake", cases[i].what,
+              s->ops->binding(s, XMPP_TINY_BINDING_TLS_SERVER_END_POINT, out), XMPP_TINY_IO_FAILED);
+        if (!equal("binding: handshake", cases[i].what, tls_secure("a.test", &detail), 0)) {
+            continue;
+        }
+        equal("binding: tls-unique", cases[i].what, s->ops->binding(s, XMPP_TINY_BINDING_TLS_UNIQUE, out),
+              12);
+        yes(memcmp(out, tls.peer.server.eng.saved_finished, 12) == 0,
+            "binding: tls-unique as the server has it", cases[i].what);
+        yes(memcmp(out, tls.peer.server.eng.saved_finished + 12, 12) != 0,
+            "binding: it is the client's Finished", cases[i].what);
+        equal("binding: tls-server-end-point", cases[i].what,
+              s->ops->binding(s, XMPP_TINY_BINDING_TLS_SERVER_END_POINT, out), cases[i].len);
+        cases[i].hash->init(&context.vtable);
+        cases[i].hash->update(&context.vtable, tls.server.chain[0].data, tls.server.chain[0].data_len);
+        cases[i].hash->out(&context.vtable, wanted);
+        yes(memcmp(out, wanted, (size_t)cases[i].len) == 0, "binding: it is the hash of the certificate",
+            cases[i].what);
+        tls_close();
+        equal("binding: after close()", cases[i].what,
+              s->ops->binding(s, XMPP_TINY_BINDING_TLS_SERVER_END_POINT, out), XMPP_TINY_IO_FAILED);
+    }
+}
+
+/* ---- What is agreed ---------------------------------------------------------------------------- */
+
+static void test_suites(void)
+{
+    static const struct {
+        uint16_t suite;
+        const char *name, *chain, *key, *anchor;
+    } cases[] = {
+        {BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+         pki_good, pki_eckey, pki_root},
+        {BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", pki_good,
+         pki_eckey, pki_root},
+        {BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", pki_good,
+         pki_eckey, pki_root},
+        {BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, "ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", pki_rsa,
+         pki_rsakey, pki_rsaroot},
+        {BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, "ECDHE_RSA_WITH_AES_128_GCM_SHA256", pki_rsa, pki_rsakey,
+         pki_rsaroot},
+        {BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, "ECDHE_RSA_WITH_AES_256_GCM_SHA384", pki_rsa, pki_rsakey,
+         pki_rsaroot},
+    };
+    static const struct {
+        uint16_t suite;
+        unsigned version;
+        const char *what;
+    } refused[] = {
+        {BR_TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, 0, "CBC"},
+        {BR_TLS_RSA_WITH_AES_128_GCM_SHA256, 0, "RSA key exchange"},
+        {0, BR_TLS11, "TLS 1.1"},
+    };
+    const char *detail;
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        tls_defaults();
+        tls_anchor(cases[i].anchor);
+        port_tls_init(&tls.server, cases[i].chain, cases[i].key);
+        tls.server.suite = cases[i].suite;
+        (void)tls_open(CONFORMANCE_MUTE);
+        yes(*xmpp_tiny_bearssl_suite(&tls.client) == '\0' && *xmpp_tiny_bearssl_version(&tls.client) == '\0',
+            "suite", "none before the handshake");
+        equal("suite", cases[i].name, tls_secure("a.test", &detail), 0);
+        yes(strcmp(xmpp_tiny_bearssl_suite(&tls.client), cases[i].name) == 0, "suite name", cases[i].name);
+        yes(strcmp(xmpp_tiny_bearssl_version(&tls.client), "TLS 1.2") == 0, "version", cases[i].name);
+        tls_close();
+    }
+    for (i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        tls_defaults();
+        tls_anchor(pki_rsaroot);
+        port_tls_init(&tls.server, pki_rsa, pki_rsakey);
+        tls.server.suite = refused[i].suite;
+        tls.server.version = refused[i].version;
+        equal("refused", refused[i].what, tls_handshake(CONFORMANCE_MUTE, "a.test", &detail),
+              XMPP_TINY_ERR_TLS);
+        yes(detail != NULL, "refused: detail", refused[i].what);
+        if (refused[i].suite != 0) {
+            yes(strcmp(detail, "alert from the server: handshake_failure") == 0, "refused: alert",
+                refused[i].what);
+        }
+        tls_close();
+    }
+}
+
+/* Which fragment length is asked for, by size of the buffers [RFC6066 4]. */
+static void test_fragments(void)
+{
+    static const struct {
+        size_t in, out;
+        int log; /* 0: nothing is asked */
+    } cases[] = {
+        {837, 597, 9},   {1348, 597, 9},   {1349, 597, 10}, {2373, 1109, 11},
+        {4421, 597, 12}, {16708, 597, 12}, {16709, 597, 0}, {16709, 16469, 0},
+        {837, 0, 9},     {4421, 0, 12},    {16709, 0, 0},
+    };
+    const char *detail;
+    char what[64];
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)snprintf(what, sizeof what, "in %lu, out %lu", (unsigned long)cases[i].in,
+                       (unsigned long)cases[i].out);
+        tls_defaults();
+        tls.config.in_size = cases[i].in;
+        tls.config.out_size = cases[i].out;
+        tls.config.out = cases[i].out == 0 ? NULL : tls.out;
+        equal("fragments", what, tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+        equal("fragments asked", what, tls.peer.server.eng.peer_log_max_frag_len, cases[i].log);
+        tls_close();
+    }
+}
+
+/* Direct TLS names its protocol, STARTTLS does not. [XEP-0368] */
+static void test_start(void)
+{
+    struct xmpp_tiny_stream *s;
+    char text[16];
+    const char *detail;
+    const char *protocol;
+
+    tls_defaults();
+    equal("direct", "handshake", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    protocol = br_ssl_engine_get_selected_protocol(&tls.peer.server.eng);
+    yes(protocol != NULL && strcmp(protocol, "xmpp-client") == 0, "direct", "protocol");
+    tls_close();
+
+    tls_defaults();
+    s = tls_open(CONFORMANCE_MUTE);
+    equal("starttls", "write in the clear", s->ops->write(s, "<starttls/>", 11), 11);
+    equal("starttls", "nothing to read", s->ops->read(s, text, sizeof text), XMPP_TINY_IO_AGAIN);
+    memset(text, 0, sizeof text);
+    yes(pipe_get(&tls.fake.up, text, sizeof text) == 11 && strcmp(text, "<starttls/>") == 0, "starttls",
+        "arrived in the clear");
+    (void)pipe_put(&tls.fake.down, "<proceed/>", 10);
+    equal("starttls", "read in the clear", s->ops->read(s, text, sizeof text), 10);
+    equal("starttls", "handshake", tls_secure("a.test", &detail), 0);
+    yes(br_ssl_engine_get_selected_protocol(&tls.peer.server.eng) == NULL, "starttls", "no protocol");
+    tls_close();
+
+    /* What an attacker adds behind <proceed/> never comes out of TLS. */
+    tls_defaults();
+    s = tls_open(CONFORMANCE_MUTE);
+    equal("injection", "write in the clear", s->ops->write(s, "<starttls/>", 11), 11);
+    equal("injection", "nothing to read", s->ops->read(s, text, sizeof text), XMPP_TINY_IO_AGAIN);
+    (void)pipe_get(&tls.fake.up, text, sizeof text);
+    (void)pipe_put(&tls.fake.down, "<message/>", 10);
+    equal("injection", "handshake", tls_secure("a.test", &detail), XMPP_TINY_ERR_TLS);
+    equal("injection", "read", s->ops->read(s, text, sizeof text), XMPP_TINY_IO_FAILED);
+    tls_close();
+}
+
+/* ---- Client certificates ----------------------------------------------------------------------- */
+
+static void test_identity(void)
+{
+    static const struct {
+        const char *what, *chain, *key;
+        bool good;
+    } cases[] = {
+        {"EC", pki_client, pki_eckey, true},
+        {"RSA", pki_rsaclient, pki_rsakey, true},
+        {"by a stranger", pki_self, pki_eckey, false},
+        {"none", NULL, NULL, false},
+    };
+    struct xmpp_tiny_bearssl_identity identity;
+    struct port_tls credentials; /* as good a place as any to keep a chain and a key */
+    const char *detail;
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int error;
+        tls_defaults();
+        tls.server.client_anchors = tls.anchors;
+        tls.server.client_anchor_count = 1;
+        if (cases[i].chain != NULL) {
+            port_tls_init(&credentials, cases[i].chain, cases[i].key);
+            memset(&identity, 0, sizeof identity);
+            identity.use =
+                credentials.key.type == BR_KEYTYPE_EC ? xmpp_tiny_bearssl_ec : xmpp_tiny_bearssl_rsa;
+            identity.chain = credentials.chain;
+            identity.chain_count = credentials.chain_count;
+            identity.ec = &credentials.key.ec;
+            identity.rsa = &credentials.key.rsa;
+            tls.config.identity = &identity;
+        }
+        error = tls_handshake(CONFORMANCE_MUTE, "a.test", &detail);
+        test((error == 0) == cases[i].good, "client certificate", cases[i].what, error, 0);
+        tls_close();
+    }
+}
+
+/* ---- Records ----------------------------------------------------------------------------------- */
+
+static void test_coalescing(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const char *detail;
+    uint8_t byte;
+    size_t i, sent = 0;
+
+    tls_defaults();
+    tls.server.suite = BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+    equal("coalescing", "handshake", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    (void)s->ops->read(s, &byte, 1);
+    must(tls.fake.up.len == 0 && tls.fake.held_len == 0, "quiet after the handshake");
+    for (i = 0; i < 20; i++) {
+        uint8_t piece[10];
+        size_t j;
+        for (j = 0; j < sizeof piece; j++) {
+            piece[j] = conformance_pattern(sent++);
+        }
+        equal("coalescing", "write", s->ops->write(s, piece, sizeof piece), 10);
+    }
+    equal("coalescing", "held back", (long)(tls.fake.up.len + tls.fake.held_len), 0);
+    for (i = 0; i < 8; i++) {
+        equal("coalescing", "read", s->ops->read(s, &byte, 1), XMPP_TINY_IO_AGAIN);
+    }
+    equal("coalescing", "one record", (long)tls.fake.up.len, 5 + 200 + 16);
+    tls.peer.peer.step(&tls.peer.peer);
+    equal("coalescing", "arrived", (long)tls.peer.peer.taken(&tls.peer.peer), 200);
+    tls_close();
+}
+
+static void test_large_record(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const char *detail;
+    uint8_t buf[256];
+    int i, n = 1;
+
+    tls_defaults();
+    tls.config.in_size = XMPP_TINY_BEARSSL_IN_MIN;
+    equal("large record", "handshake", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    tls.peer.server.eng.max_frag_len = 16384; /* as if the server had not heeded what was asked */
+    tls.peer.role = CONFORMANCE_TALK;
+    for (i = 0; i < 1000 && (n > 0 || n == XMPP_TINY_IO_AGAIN); i++) {
+        tls.peer.peer.step(&tls.peer.peer);
+        n = s->ops->read(s, buf, sizeof buf);
+    }
+    equal("large record", "read", n, XMPP_TINY_IO_FAILED);
+    equal("large record", "error", s->ops->error(s, &detail), XMPP_TINY_ERR_TLS_RECORD);
+    tls_close();
+}
+
+/* A byte of a record is turned over on its way. */
+static void test_tampering(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const char *detail;
+    uint8_t buf[2000];
+    int n = XMPP_TINY_IO_AGAIN, i;
+
+    tls_defaults();
+    equal("tampering", "handshake", tls_handshake(CONFORMANCE_TALK, "a.test", &detail), 0);
+    tls.peer.peer.step(&tls.peer.peer);
+    tls.fake.down.data[(tls.fake.down.begin + 300) % sizeof tls.fake.down.data] ^= 1;
+    for (i = 0; i < 10 && n == XMPP_TINY_IO_AGAIN; i++) {
+        n = s->ops->read(s, buf, sizeof buf);
+    }
+    equal("tampering", "read", n, XMPP_TINY_IO_FAILED);
+    equal("tampering", "error", s->ops->error(s, &detail), XMPP_TINY_ERR_TLS);
+    yes(strcmp(detail, "a record does not decrypt") == 0, "tampering", "detail");
+    tls_close();
+}
+
+/* ---- Ends -------------------------------------------------------------------------------------- */
+
+static int read_all(struct xmpp_tiny_stream *s, size_t *got)
+{
+    uint8_t buf[512];
+    int i, n = 1;
+
+    *got = 0;
+    for (i = 0; i < 1000 && (n > 0 || n == XMPP_TINY_IO_AGAIN); i++) {
+        n = s->ops->read(s, buf, sizeof buf);
+        *got += n > 0 ? (size_t)n : 0;
+        tls.peer.peer.step(&tls.peer.peer);
+    }
+    return n;
+}
+
+static void test_ends(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const char *detail;
+    uint8_t byte = 0;
+    size_t got;
+
+    tls_defaults();
+    equal("end", "handshake", tls_handshake(CONFORMANCE_TALK, "a.test", &detail), 0);
+    equal("end", "close_notify", read_all(s, &got), 0);
+    equal("end", "all data before it", (long)got, CONFORMANCE_TALK_SIZE);
+    equal("end", "write after it", s->ops->write(s, &byte, 1), XMPP_TINY_IO_FAILED);
+    equal("end", "error after it", s->ops->error(s, &detail), XMPP_TINY_ERR_ENDED);
+    tls_close();
+
+    tls_defaults();
+    equal("end, then shut", "handshake", tls_handshake(CONFORMANCE_TALK, "a.test", &detail), 0);
+    equal("end, then shut", "close_notify", read_all(s, &got), 0);
+    equal("end, then shut", "shut", s->ops->shut(s), 1);
+    tls_close();
+
+    tls_defaults();
+    equal("end, then gone", "handshake", tls_handshake(CONFORMANCE_TALK, "a.test", &detail), 0);
+    equal("end, then gone", "close_notify", read_all(s, &got), 0);
+    tls.fake.failed = true;
+    equal("end, then gone", "shut", s->ops->shut(s), 1);
+    tls_close();
+
+    tls_defaults();
+    equal("cut", "handshake", tls_handshake(CONFORMANCE_CUT, "a.test", &detail), 0);
+    equal("cut", "read", read_all(s, &got), XMPP_TINY_IO_FAILED);
+    equal("cut", "all data before it", (long)got, CONFORMANCE_CUT_SIZE);
+    equal("cut", "error", s->ops->error(s, &detail), XMPP_TINY_ERR_TRUNCATED);
+    tls_close();
+    equal("cut", "error after close()", s->ops->error(s, &detail), XMPP_TINY_ERR_TRUNCATED);
+
+    tls_defaults();
+    (void)tls_open(CONFORMANCE_MUTE);
+    tls.fake.down.ended = true;
+    equal("cut in the handshake", "error", tls_secure("a.test", &detail), XMPP_TINY_ERR_TRUNCATED);
+    tls_close();
+
+    tls_defaults();
+    equal("lost", "handshake", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    tls.fake.down.broken = true;
+    equal("lost", "read", read_all(s, &got), XMPP_TINY_IO_FAILED);
+    equal("lost", "the inner stream's error", s->ops->error(s, &detail), XMPP_TINY_ERR_LOST);
+    yes(strcmp(detail, "this stream is a fake") == 0, "lost", "the inner stream's detail");
+    tls_close();
+
+    /* shut() does not wait for the other side, which sees a proper end. */
+    tls_defaults();
+    equal("shut", "handshake", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    equal("shut", "at once", s->ops->shut(s), 1);
+    tls.peer.peer.step(&tls.peer.peer);
+    yes(tls.peer.peer.ended(&tls.peer.peer), "shut", "the server got close_notify");
+    equal("shut", "the server's view", br_ssl_engine_last_error(&tls.peer.server.eng), BR_ERR_OK);
+    equal("shut", "the server's end", read_all(s, &got), 0);
+    tls_close();
+}
+
+static bool all_zero(const void *data, size_t len)
+{
+    const uint8_t *at = data;
+
+    while (len > 0 && *at == 0) {
+        at++;
+        len--;
+    }
+    return len == 0;
+}
+
+static void test_wiping(void)
+{
+    const char *detail;
+    size_t got;
+
+    tls_defaults();
+    equal("wiping", "handshake", tls_handshake(CONFORMANCE_CUT, "a.test", &detail), 0);
+    (void)read_all(&tls.client.stream, &got);
+    yes(!all_zero(&tls.client.client, sizeof tls.client.client), "wiping", "there was something");
+    tls_close();
+    yes(all_zero(&tls.client.client, sizeof tls.client.client), "wiping", "TLS context");
+    yes(all_zero(&tls.client.leaf, sizeof tls.client.leaf), "wiping", "certificate context");
+    yes(all_zero(tls.in, sizeof tls.in) && all_zero(tls.out, sizeof tls.out), "wiping", "buffers");
+}
+
+static void test_config(void)
+{
+    struct xmpp_tiny_bearssl t;
+
+    tls_defaults();
+    equal("config", "as it should be", xmpp_tiny_bearssl_init(&t, &tls.config), 0);
+    tls.config.inner = NULL;
+    equal("config", "no inner stream", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+    tls_defaults();
+    tls.config.platform = NULL;
+    equal("config", "no platform", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+    tls_defaults();
+    tls.config.in = NULL;
+    equal("config", "no buffer", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+    tls_defaults();
+    tls.config.in_size = XMPP_TINY_BEARSSL_IN_MIN - 1;
+    equal("config", "input buffer too small", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+    tls_defaults();
+    tls.config.out_size = XMPP_TINY_BEARSSL_OUT_MIN - 1;
+    equal("config", "output buffer too small", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+    tls_defaults();
+    tls.config.out = NULL;
+    equal("config", "size without a buffer", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
+}
+
+/* The reader of certificates, fed damaged ones in pieces of all sizes: it must stay within its bounds,
+ * which sanitizers watch, and never turn a refusal of BearSSL's into consent. */
+static void test_damage(void)
+{
+    static struct xmpp_tiny_bearssl_leaf_ leaf;
+    static br_ssl_client_context client;
+    uint32_t state = 1, round;
+    uint8_t der[1024];
+    bool kept = true;
+
+    tls_defaults();
+    for (round = 0; round < 3000; round++) {
+        size_t len = tls.server.chain[0].data_len, at, piece;
+        unsigned result;
+        memcpy(der, tls.server.chain[0].data, len);
+        state = state * 1664525U + 1013904223U;
+        der[(state >> 8) % len] ^= (uint8_t)(1U << (state >> 29));
+        state = state * 1664525U + 1013904223U;
+        if (round % 3 == 0) {
+            der[(state >> 8) % len] = (uint8_t)(state >> 24);
+        }
+        piece = 1 + (state >> 4) % 256;
+        br_ssl_client_zero(&client);
+        xmpp_tiny_bearssl_leaf_init_(&leaf, tls.anchors, 1);
+        xmpp_tiny_bearssl_profile(&client, &leaf.minimal);
+        br_x509_minimal_set_time(&leaf.minimal, (uint32_t)(PORT_TIME / 86400 + 719528), 0);
+        leaf.vtable->start_chain(&leaf.vtable, "a.test");
+        leaf.vtable->start_cert(&leaf.vtable, (uint32_t)len);
+        for (at = 0; at < len; at += piece) {
+            leaf.vtable->append(&leaf.vtable, der + at, piece < len - at ? piece : len - at);
+        }
+        leaf.vtable->end_cert(&leaf.vtable);
+        result = leaf.vtable->end_chain(&leaf.vtable);
+        kept = kept && (result != 0 || leaf.minimal.err == BR_ERR_X509_OK);
+    }
+    yes(kept, "damaged certificates", "a refusal stays one");
+}
+
+/* ---- port/posix -------------------------------------------------------------------------------- */
+
+static struct xmpp_tiny_posix posix;
+
+static int posix_open(const char *host, size_t len, uint16_t port)
+{
+    struct xmpp_tiny_str name;
+    int i, n = XMPP_TINY_IO_AGAIN;
+
+    name.ptr = host;
+    name.len = len;
+    xmpp_tiny_posix_init(&posix);
+    for (i = 0; i < 100 && n == XMPP_TINY_IO_AGAIN; i++) {
+        n = posix.stream.ops->open(&posix.stream, name, port);
+        if (n == XMPP_TINY_IO_AGAIN) {
+            (void)xmpp_tiny_posix_wait(&posix, false, 1000, -1);
+        }
+    }
+    return n;
+}
+
+static void test_posix_open(void)
+{
+    static struct port_peer peer;
+    char name[300];
+    const char *detail = NULL;
+    struct xmpp_tiny_stream *s = &posix.stream;
+    int on = 0;
+    socklen_t len = sizeof on;
+
+    memset(name, 'a', sizeof name);
+    equal("posix", "empty name", posix_open("", 0, 5222), XMPP_TINY_IO_FAILED);
+    equal("posix", "empty name: error", s->ops->error(s, &detail), XMPP_TINY_ERR_LOOKUP);
+    equal("posix", "name too long", posix_open(name, sizeof name, 5222), XMPP_TINY_IO_FAILED);
+    equal("posix", "name too long: error", s->ops->error(s, &detail), XMPP_TINY_ERR_LOOKUP);
+    equal("posix", "NUL in a name", posix_open("127.0.0.1\0.test", 15, 5222), XMPP_TINY_IO_FAILED);
+    equal("posix", "NUL in a name: error", s->ops->error(s, &detail), XMPP_TINY_ERR_LOOKUP);
+
+    port_peer_init(&peer, NULL, NULL, NULL);
+    peer.peer.expect(&peer.peer, CONFORMANCE_MUTE);
+    equal("posix", "refused", posix_open("127.0.0.1", 9, peer.peer.refused), XMPP_TINY_IO_FAILED);
+    equal("posix", "refused: error", s->ops->error(s, &detail), XMPP_TINY_ERR_CONNECT);
+    yes(strcmp(detail, "connection refused") == 0, "posix", "refused: detail");
+    s->ops->close(s);
+
+    /* The name may have ::1 first, where nobody listens. */
+    if (equal("posix", "localhost", posix_open("localhost", 9, peer.peer.port), 1)) {
+        equal("posix", "close on exec", fcntl(posix.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+        equal("posix", "non-blocking", fcntl(posix.fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+        (void)getsockopt(posix.fd, IPPROTO_TCP, TCP_NODELAY, &on, &len);
+        yes(on != 0, "posix", "no delay");
+    }
+    s->ops->close(s);
+    equal("posix", "closed", posix.fd, -1);
+    port_peer_free(&peer);
+}
+
+/* Every address is tried in turn. The list is put in place by hand, as if a name had given it. */
+static void test_posix_addresses(void)
+{
+    enum { CONNECTING = 1 }; /* as in port/posix.c */
+    static struct port_peer peer;
+    struct xmpp_tiny_stream *s = &posix.stream;
+    int i, n = XMPP_TINY_IO_AGAIN;
+
+    port_peer_init(&peer, NULL, NULL, NULL);
+    peer.peer.expect(&peer.peer, CONFORMANCE_MUTE);
+    xmpp_tiny_posix_init(&posix);
+    posix.state = CONNECTING;
+    posix.count = 3;
+    for (i = 0; i < 3; i++) {
+        posix.addresses[i].v4.sin_family = AF_INET;
+        posix.addresses[i].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        posix.addresses[i].v4.sin_port = htons(i == 2 ? peer.peer.port : peer.peer.refused);
+    }
+    for (i = 0; i < 100 && n == XMPP_TINY_IO_AGAIN; i++) {
+        n = s->ops->open(s, xmpp_tiny_str("x.test"), 5222);
+        (void)poll(NULL, 0, n == XMPP_TINY_IO_AGAIN ? 1 : 0);
+    }
+    equal("posix", "third address", n, 1);
+    equal("posix", "all were tried", posix.next, 3);
+    s->ops->close(s);
+    port_peer_free(&peer);
+}
+
+/* A listener whose queue is full does not answer at all: the attempt has to end by the clock. */
+static void test_posix_timeout(void)
+{
+    struct xmpp_tiny_stream *s = &posix.stream;
+    const char *detail = NULL;
+    uint16_t port;
+    int fillers[8], listener = bound_socket(&port), i, n;
+    struct sockaddr_in address;
+    void *any = &address;
+
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(port);
+    must(listen(listener, 0) == 0, "listen()");
+    for (i = 0; i < 8; i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fillers[i], any, sizeof address);
+    }
+    xmpp_tiny_posix_init(&posix);
+    n = s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port);
+    if (equal("posix", "no answer", n, XMPP_TINY_IO_AGAIN)) {
+        equal("posix", "wait for no answer", xmpp_tiny_posix_wait(&posix, false, 1, -1), 0);
+        equal("posix", "still no answer", s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port),
+              XMPP_TINY_IO_AGAIN);
+        posix.since -= XMPP_TINY_POSIX_CONNECT_MS;
+        equal("posix", "time is up", xmpp_tiny_posix_wait(&posix, false, XMPP_TINY_FOREVER, -1), 0);
+        equal("posix", "timed out", s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port), XMPP_TINY_IO_FAILED);
+        equal("posix", "timed out: error", s->ops->error(s, &detail), XMPP_TINY_ERR_CONNECT);
+        yes(strcmp(detail, "timed out") == 0, "posix", "timed out: detail");
+    }
+    s->ops->close(s);
+    for (i = 0; i < 8; i++) {
+        (void)close(fillers[i]);
+    }
+    (void)close(listener);
+}
+
+/* An IPv6 literal, as it stands in a JID. Machines without IPv6 have nothing to show. */
+static void test_posix_v6(void)
+{
+    struct sockaddr_in6 address;
+    socklen_t len = sizeof address;
+    void *any = &address;
+    int listener = socket(AF_INET6, SOCK_STREAM, 0);
+
+    memset(&address, 0, sizeof address);
+    address.sin6_family = AF_INET6;
+    address.sin6_addr = in6addr_loopback;
+    if (listener >= 0 && bind(listener, any, sizeof address) == 0) {
+        must(listen(listener, 1) == 0 && getsockname(listener, any, &len) == 0, "IPv6 listener");
+        equal("posix", "[::1]", posix_open("[::1]", 5, ntohs(address.sin6_port)), 1);
+        posix.stream.ops->close(&posix.stream);
+        equal("posix", "::1", posix_open("::1", 3, ntohs(address.sin6_port)), 1);
+        posix.stream.ops->close(&posix.stream);
+    }
+    if (listener >= 0) {
+        (void)close(listener);
+    }
+}
+
+static void test_posix_wait(void)
+{
+    static struct port_peer peer;
+    struct xmpp_tiny_stream *s = &posix.stream;
+    uint8_t buf[CONFORMANCE_CUT_SIZE];
+    static uint8_t much[65536];
+    const char *detail = NULL;
+    int fds[2], n = 1;
+
+    must(pipe(fds) == 0, "pipe()");
+    xmpp_tiny_posix_init(&posix);
+    equal("wait", "not open", xmpp_tiny_posix_wait(&posix, false, 1, fds[0]), 0);
+    port_peer_init(&peer, NULL, NULL, NULL);
+    peer.peer.expect(&peer.peer, CONFORMANCE_LAZY);
+    must(posix_open("127.0.0.1", 9, peer.peer.port) == 1, "open()");
+    peer.peer.step(&peer.peer);
+    equal("wait", "nothing", xmpp_tiny_posix_wait(&posix, false, 1, fds[0]), 0);
+    equal("wait", "room", xmpp_tiny_posix_wait(&posix, true, XMPP_TINY_FOREVER, fds[0]), 1);
+    must(write(fds[1], "x", 1) == 1, "write()");
+    equal("wait", "the other descriptor", xmpp_tiny_posix_wait(&posix, false, XMPP_TINY_FOREVER, fds[0]), 2);
+    equal("wait", "both", xmpp_tiny_posix_wait(&posix, true, XMPP_TINY_FOREVER, fds[0]), 3);
+    while (n > 0) {
+        n = s->ops->write(s, much, sizeof much);
+    }
+    equal("wait", "full", n, XMPP_TINY_IO_AGAIN);
+    equal("wait", "no room yet", xmpp_tiny_posix_wait(&posix, false, 1, -1), 0);
+    peer.peer.release(&peer.peer);
+    for (n = 0; n < 10000 && xmpp_tiny_posix_wait(&posix, false, 0, -1) == 0; n++) {
+        peer.peer.step(&peer.peer);
+    }
+    equal("wait", "room is remembered to be wanted", xmpp_tiny_posix_wait(&posix, false, 0, -1), 1);
+    s->ops->close(s);
+    port_peer_free(&peer);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+
+    /* The peer sends and resets: what it sent is still read, whatever we write, and no signal comes. */
+    port_peer_init(&peer, NULL, NULL, NULL);
+    peer.peer.expect(&peer.peer, CONFORMANCE_CUT);
+    must(posix_open("127.0.0.1", 9, peer.peer.port) == 1, "open()");
+    peer.peer.step(&peer.peer);
+    peer.peer.step(&peer.peer);
+    equal("reset", "write", s->ops->write(s, buf, 1), XMPP_TINY_IO_AGAIN);
+    equal("reset", "write again", s->ops->write(s, buf, 1), XMPP_TINY_IO_AGAIN);
+    equal("reset", "what came before", s->ops->read(s, buf, sizeof buf), CONFORMANCE_CUT_SIZE);
+    equal("reset", "then the failure", s->ops->read(s, buf, sizeof buf), XMPP_TINY_IO_FAILED);
+    equal("reset", "error", s->ops->error(s, &detail), XMPP_TINY_ERR_LOST);
+    s->ops->close(s);
+    port_peer_free(&peer);
+}
+
+static void test_posix_platform(void)
+{
+    const struct xmpp_tiny_platform *p = &xmpp_tiny_posix_platform;
+    uint8_t a[32], b[32];
+    uint32_t before = p->now_ms(p->ctx);
+
+    memset(a, 0, sizeof a);
+    memset(b, 0, sizeof b);
+    yes(p->random(p->ctx, a, sizeof a) && p->random(p->ctx, b, sizeof b), "platform", "random");
+    yes(memcmp(a, b, sizeof a) != 0, "platform", "random differs");
+    yes(p->unix_time(p->ctx) > 1700000000, "platform", "time");
+    (void)poll(NULL, 0, 5);
+    yes(p->now_ms(p->ctx) - before >= 5, "platform", "clock moves");
+    yes(p->trace == NULL, "platform", "no trace");
+}
+
+int main(void)
+{
+    (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    (void)alarm(300); /* nothing takes this long, unless a call blocks */
+    test_hash();
+    test_hmac();
+    test_pbkdf2();
+    test_pem_anchors();
+    test_pem_chain();
+    test_pem_keys();
+    test_trust();
+    test_names();
+    test_time();
+    test_binding();
+    test_suites();
+    test_fragments();
+    test_start();
+    test_identity();
+    test_coalescing();
+    test_large_record();
+    test_tampering();
+    test_ends();
+    test_wiping();
+    test_config();
+    test_damage();
+    test_posix_open();
+    test_posix_addresses();
+    test_posix_timeout();
+    test_posix_v6();
+    test_posix_wait();
+    test_posix_platform();
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
+}
