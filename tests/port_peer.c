@@ -213,6 +213,12 @@ static int fake_write(struct xmpp_tiny_stream *s, const void *buf, size_t len)
     if (!f->open || f->failed) {
         return fake_fail(f, XMPP_TINY_ERR_BUG);
     }
+    if (f->deaf) {
+        return XMPP_TINY_IO_FAILED;
+    }
+    if (f->stalled) {
+        return XMPP_TINY_IO_AGAIN;
+    }
     if (f->fault == PORT_FAULT_WRITE_TOO_MUCH) {
         return (int)len + 1;
     }

@@ -76,6 +76,8 @@ struct port_fake {
     uint32_t calls;
     unsigned closes;
     bool listening, open, failed;
+    bool deaf;    /* every write fails */
+    bool stalled; /* no write finds room */
     int error;
     uint8_t held[64];
     size_t held_len;
