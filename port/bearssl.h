@@ -12,6 +12,9 @@
  * certificate's dNSNames (its common name is not looked at; a wildcard stands for one whole label and
  * never above a single one, so not "*.com"); and server authentication allowed if the certificate
  * limits its use. Renegotiation is refused, sessions are not resumed.
+ *
+ * Flash, on Cortex-M3 with -Os: 62 KB with all of BearSSL that it links; 54 KB with BearSSL's 31-bit
+ * code (port/bearssl_profile.c); 3.6 KB of it are texts, left out with XMPP_TINY_ENABLE_NAMES 0.
  */
 #ifndef XMPP_TINY_PORT_BEARSSL_H
 #define XMPP_TINY_PORT_BEARSSL_H
@@ -24,7 +27,7 @@
 extern "C" {
 #endif
 
-/* P-384, which many public certificate authorities sign with; 0 saves about 2.5 KB of flash. */
+/* P-384, which many public certificate authorities sign with; 0 saves 2.1 KB of flash. */
 #ifndef XMPP_TINY_BEARSSL_ENABLE_P384
 #define XMPP_TINY_BEARSSL_ENABLE_P384 1
 #endif
