@@ -53,7 +53,9 @@ void xmpp_tiny_bearssl_rsa(br_ssl_client_context *client, const struct xmpp_tiny
 struct xmpp_tiny_bearssl_config {
     struct xmpp_tiny_stream *inner;
     const struct xmpp_tiny_platform *platform; /* random and unix_time are used */
-    const br_x509_trust_anchor *anchors;       /* whom to trust: CAs, or servers' own certificates */
+    /* Whom to trust: CAs, or servers' own certificates. As C source they come from `brssl ta FILE`, a
+     * tool that BearSSL's own Makefile builds. */
+    const br_x509_trust_anchor *anchors;
     size_t anchor_count;
     /* Record buffers. Servers are asked to keep to the largest of 512, 1,024, 2,048 and 4,096 bytes
      * that fits `in` [RFC6066 4]; not all do, and a record too large ends the connection with

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
 # BearSSL for port/bearssl: include this after BUILD, CC and BEARSSL are set.
-# Gives $(BUILD)/libbearssl.a and BEARSSL_CPPFLAGS. A missing BEARSSL is fetched when it is the default;
-# BEARSSL=DIR names a source tree of your own.
+# Gives $(BUILD)/libbearssl.a and BEARSSL_CPPFLAGS. BEARSSL=DIR names a source tree of your own; one of
+# the default names is fetched when it is missing.
 
 BUILD ?= build
-BEARSSL_DEFAULT := build/bearssl
-BEARSSL ?= $(BEARSSL_DEFAULT)
+BEARSSL ?= $(BUILD)/bearssl
 BEARSSL_CFLAGS ?= -Os -ffunction-sections -fdata-sections
 BEARSSL_CPPFLAGS := -isystem $(BEARSSL)/inc
 
@@ -19,7 +18,7 @@ $(BUILD)/libbearssl.a: $(BEARSSL)/inc/bearssl.h port/bearssl.mk
 	    BUILD='$(BUILD)' CC='$(CC)' AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(BEARSSL_CFLAGS)' archive
 
 $(BEARSSL)/inc/bearssl.h:
-ifeq ($(BEARSSL),$(BEARSSL_DEFAULT))
+ifneq ($(filter build/bearssl $(BUILD)/bearssl,$(BEARSSL)),)
 	@echo "  fetch    $(BEARSSL)"
 	@tools/fetch bearssl $(BEARSSL)
 else
