@@ -106,6 +106,11 @@ static str run_str(run a)
     return slice(a, a ? (size_t)(run_end(a) - a) : 0);
 }
 
+static void get(str *field, run value)
+{
+    *field = run_str(value);
+}
+
 static bool same(str a, str b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
@@ -323,9 +328,9 @@ enum { /* what tok_next() returns; negative: enum xmpp_tiny_err */
        TOK_END      /* the root is complete */
 };
 
-enum { S_START, S_BETWEEN, S_TEXT, S_CDATA, S_LT, S_NAME, S_TAG, S_SPACED, S_ATTR, S_EQ, S_QUOTE, S_VALUE,
-       S_REF, S_VALUE_REF, S_EMPTY, S_POP, S_CLOSE, S_CLOSED, S_BANG, S_DECL };
-enum { T_DECL = 1, T_PREFIX = 2, T_XMLNS = 4, T_FIRST = 8, T_HASH = 16, T_HEX = 32, T_DIGIT = 64 };
+enum { S_TEXT, S_CDATA, S_VALUE, S_NAME, S_ATTR, S_CLOSE, S_START, S_BETWEEN, S_LT, S_TAG, S_SPACED, S_EQ,
+       S_QUOTE, S_REF, S_VALUE_REF, S_EMPTY, S_POP, S_CLOSED, S_BANG, S_DECL };
+enum { T_DECL = 1, T_PREFIX = 2, T_XML = 4, T_FIRST = 8, T_HASH = 16, T_HEX = 32, T_DIGIT = 64 };
 enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR }; /* what the last character was */
 
 #define IN_TEXT 1  /* stands for itself in text */
@@ -339,7 +344,7 @@ enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR }; /* what the last chara
 #define A_ (IN_TEXT | IN_VALUE)
 #define N_ (A_ | IN_NAME)
 #define F_ (N_ | IN_FIRST)
-static const uint8_t char_class[128] = {
+static const uint8_t char_class[256] = {
     0,0,0,0,0,0,0,0,0,IN_SPACE|T_,IN_SPACE|T_,0,0,IN_SPACE,0,0, 0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,
     IN_SPACE|A_,A_,T_,A_,A_,A_,0,T_,A_,A_,A_,A_,A_,N_,N_,A_, N_,N_,N_,N_,N_,N_,N_,N_,N_,N_,A_,A_,0,A_,IN_VALUE,A_,
     A_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_, F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,F_,A_,A_,IN_VALUE,A_,F_,
@@ -351,10 +356,7 @@ static const uint8_t char_class[128] = {
 #undef F_
 /* clang-format on */
 
-static bool in_class(uint8_t c, uint8_t set)
-{
-    return c < 128 && (char_class[c] & set);
-}
+#define IN_CLASS(c, set) (char_class[(uint8_t)(c)] & (set))
 
 /* May a character beyond ASCII stand in a name? [XML 2.3] */
 static bool name_char(uint32_t c, bool first)
@@ -429,7 +431,7 @@ static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, size
     run uri;
     if (len == 3 && memcmp(prefix, "xml", 3) == 0)
         return REF_XML;
-    uri = declared(t->buf + t->tag, prefix, len);
+    uri = declared(t->tag, prefix, len);
     for (unsigned i = t->depth; uri == NULL && i > 0; i--)
         uri = declared(skip_pad(t->buf + t->open[i - 1]), prefix, len);
     return uri ? (unsigned)(uri - t->buf) : 0;
@@ -438,17 +440,16 @@ static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, size
 /* Is this a proper declaration? [Namespaces 3] */
 static bool declares(const char *a)
 {
-    run uri = attr_value(a);
-    bool prefixed = a[6] == ':';
-    if (prefixed && (run_is(a + 7, "xmlns") || (uint8_t)*uri < RUN_END))
+    run uri = attr_value(a), prefix = a[6] == ':' ? a + 7 : "";
+    if (*prefix && (run_is(prefix, "xmlns") || (uint8_t)*uri < RUN_END))
         return false;
-    return (prefixed && run_is(a + 7, "xml")) == run_is(uri, NS_XML) && !run_is(uri, NS_XMLNS);
+    return run_is(prefix, "xml") == run_is(uri, NS_XML) && !run_is(uri, NS_XMLNS);
 }
 
 /* Replaces the prefix of the name behind the kind byte p, if it has one, by its reference. */
-static bool replace_prefix(const struct xmpp_tiny_tok_ *t, uint16_t at, char kind)
+static bool replace_prefix(const struct xmpp_tiny_tok_ *t, char *p, char kind)
 {
-    char *p = t->buf + at, *colon = p;
+    char *colon = p;
     unsigned ref;
     while ((uint8_t)*++colon >= RUN_END)
         if (*colon == ':') {
@@ -466,27 +467,23 @@ static bool replace_prefix(const struct xmpp_tiny_tok_ *t, uint16_t at, char kin
 static bool doubled(const char *buf, const char *b, const char *a)
 {
     for (; b < a; b = attr_next(b))
-        if (*b == C_ATTR_NS && run_is(b + 3, a + 3) && run_is(ref_run(buf, ref_at(b + 1)), ref_run(buf, ref_at(a + 1))))
+        if (*b == C_ATTR_NS && run_is(b + 3, a + 3) &&
+            run_is(ref_run(buf, ref_at(b + 1)), ref_run(buf, ref_at(a + 1))))
             return true;
     return false;
 }
 
-/* Declarations first: they count for the whole tag. */
+/* Now that all declarations of the tag are known, its prefixes are resolved. */
 static int namespaces(struct xmpp_tiny_tok_ *t)
 {
-    const char *first = attr_first(t->buf + t->tag), *a, *next;
-    for (a = first; *a != C_BODY; a = attr_next(a))
-        if (*a == C_XMLNS && !declares(a))
-            return ERR(XML_PREFIX);
-    if (!(t->flags & T_PREFIX))
-        return 0;
+    const char *first = attr_first(t->tag), *a, *next;
     for (a = first; *a != C_BODY; a = next) {
         next = attr_next(a);
-        if (*a == C_ATTR && !replace_prefix(t, u16((size_t)(a - t->buf)), C_ATTR_NS))
+        if (*a == C_ATTR && !replace_prefix(t, t->buf + (a - t->buf), C_ATTR_NS))
             return ERR(XML_PREFIX);
     }
-    for (a = attr_first(t->buf + t->tag); *a != C_BODY; a = attr_next(a))
-        if (*a == C_ATTR_NS && doubled(t->buf, attr_first(t->buf + t->tag), a))
+    for (a = first = skip_pad(first); *a != C_BODY; a = attr_next(a))
+        if (*a == C_ATTR_NS && doubled(t->buf, first, a))
             return ERR(XML);
     return replace_prefix(t, t->tag, C_ELEM_NS) ? 0 : ERR(XML_PREFIX);
 }
@@ -513,24 +510,25 @@ static uint32_t elem_hash(const char *e)
 /* From here on the unit is only measured. Its first tag stays as far as it is known and fits. */
 static int skip_begin(struct xmpp_tiny_tok_ *t)
 {
-    if (t->depth < t->level || t->depth == 0 || t->state == S_BETWEEN)
-        return ERR(XML_LIMIT);
-    t->buf[t->out] = C_BODY; /* ends what stands before it */
+    char *last = t->limit - (2 + SLACK + SKIP_WINDOW);
+    if (t->depth < t->level || t->depth == 0 || (t->depth == t->level && (t->state == S_CLOSE || t->state == S_CLOSED)))
+        return ERR(XML_LIMIT); /* not inside a unit */
+    *t->out = C_BODY; /* ends what stands before it */
     t->hash = 0;
     for (unsigned i = t->level; i < t->depth; i++)
         t->hash = (t->hash + elem_hash(t->buf + t->open[i])) * SKIP_K;
     if (t->state == S_NAME || t->state == S_CLOSE || t->state == S_CLOSED)
-        t->seen = name_hash(0, t->buf + t->mark, t->buf + t->out);
+        t->seen = name_hash(0, t->mark, t->out);
     else
-        t->seen = elem_hash(t->buf + t->tag); /* needed inside a tag, harmless elsewhere */
-    if (t->keep > t->base && t->keep + 2 + SLACK + SKIP_WINDOW > t->size)
-        t->keep = u16((size_t)(run_end(name_of(skip_pad(t->buf + t->base))) - t->buf));
-    if (t->keep + 2 + SLACK + SKIP_WINDOW > t->size)
+        t->seen = elem_hash(t->tag); /* needed inside a tag, harmless elsewhere */
+    if (t->keep > t->base && t->keep > last)
+        t->keep = t->buf + (run_end(name_of(skip_pad(t->base))) - t->buf);
+    if (t->keep > last)
         return ERR(XML_LIMIT);
     t->skip = 1;
     if (t->keep > t->base) {
-        t->buf[t->keep++] = C_BODY;
-        t->buf[t->keep++] = C_END;
+        *t->keep++ = C_BODY;
+        *t->keep++ = C_END;
     }
     t->out = t->keep;
     return 0;
@@ -541,35 +539,35 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
 /* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static int declaration(struct xmpp_tiny_tok_ *t)
 {
-    const char *e = t->buf + t->tag;
-    bool version = false;
-    t->buf[t->out] = C_BODY;
-    if (!run_is(e + 1, "xml"))
-        return ERR(XML_RESTRICTED);
-    for (const char *a = attr_first(e); *a != C_BODY; a = attr_next(a)) {
-        run value = attr_value(a);
-        if (run_is(a + 1, "version"))
-            version = value[0] == '1' && value[1] == '.';
-        else if (run_is(a + 1, "encoding") && !same_folded(run_str(value), STR("utf-8")))
-            return ERR(XML_ENCODING);
-    }
+    const char *a;
     t->state = S_BETWEEN;
-    return version ? 0 : ERR(XML);
+    *t->out = C_BODY;
+    if (!run_is(t->tag + 1, "xml"))
+        return ERR(XML_RESTRICTED);
+    a = attr_first(t->tag);
+    if (*a == C_BODY || !run_is(a + 1, "version") || memcmp(attr_value(a), "1.", 2) != 0)
+        return ERR(XML);
+    for (; *a != C_BODY; a = attr_next(a))
+        if (run_is(a + 1, "encoding") && !same_folded(run_str(attr_value(a)), STR("utf-8")))
+            return ERR(XML_ENCODING);
+    return 0;
 }
 
 /* The name of an attribute is complete: has this tag had it before? t->seen is a filter: most names
  * are cleared without a look at the others. */
 static bool attr_again(struct xmpp_tiny_tok_ *t)
 {
-    const char *name = t->buf + t->mark, *end = t->buf + t->out;
-    uint32_t bit = 1U << (((uint32_t)name[0] ^ (uint32_t)(end - name) << 1 ^ (uint32_t)end[-1] << 2) & 31);
-    if ((t->seen & bit) == 0) {
-        t->seen |= bit;
-        return false;
-    }
-    for (const char *a = attr_first(t->buf + t->tag); a + 1 < name; a = attr_next(a))
-        if (run_holds(a + 1, name, (size_t)(end - name)))
-            return true;
+    const char *name = t->mark, *end = t->out;
+    size_t len = (size_t)(end - name);
+    char kind = t->flags & T_XML ? C_ATTR_NS : C_ATTR;
+    uint32_t bit = 1U << (((unsigned)*name ^ (unsigned)len << 1 ^ (unsigned)end[-1] << 2) & 31);
+    if (kind == C_ATTR && len >= 5 && memcmp(name, "xmlns", 5) == 0 && (len == 5 || name[5] == ':'))
+        t->mark[-1] = kind = C_XMLNS;
+    if (t->seen & bit)
+        for (const char *a = attr_first(t->tag); name_of(a) < name; a = attr_next(a))
+            if (*a == kind && run_holds(name_of(a), name, len))
+                return true;
+    t->seen |= bit;
     return false;
 }
 
@@ -580,8 +578,8 @@ static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
     t->state = empty ? S_POP : S_TEXT;
     t->tail = TAIL_NONE;
     if (!t->skip) {
-        t->buf[t->out++] = C_BODY;
-        if (t->flags & (T_PREFIX | T_XMLNS))
+        *t->out++ = C_BODY;
+        if (t->flags & T_PREFIX)
             err = namespaces(t);
         if (!err && t->depth >= XMPP_TINY_MAX_DEPTH)
             err = skip_begin(t);
@@ -591,7 +589,7 @@ static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
     if (t->skip)
         t->hash = (t->hash + t->seen) * SKIP_K;
     else
-        t->open[t->depth] = t->tag;
+        t->open[t->depth] = u16((size_t)(t->tag - t->buf));
     if (++t->depth == 0)
         return ERR(XML_LIMIT);
     if (t->depth == 1) {
@@ -612,34 +610,32 @@ static int pop(struct xmpp_tiny_tok_ *t)
     if (t->skip)
         t->hash = t->hash * SKIP_K_INVERSE - t->seen;
     else
-        t->buf[t->out++] = C_END;
+        *t->out++ = C_END;
     if (t->depth > t->level)
         return TOK_MORE;
     t->state = S_BETWEEN;
     if (t->depth == t->level)
         return !t->skip ? TOK_UNIT : t->hash ? ERR(XML) : TOK_SKIPPED;
     t->level--;
-    t->base = t->open[t->depth];
+    t->base = t->buf + t->open[t->depth];
     return t->depth ? TOK_LEFT : TOK_END;
 }
 
-/* The closing tag's name stands in buf[mark..out): is it that of the innermost open element? */
+/* The closing tag's name stands at mark: is it that of the innermost open element? */
 static int close_tag(struct xmpp_tiny_tok_ *t)
 {
-    const char *e, *name = t->buf + t->mark, *colon;
-    size_t len = (size_t)(t->out - t->mark);
+    const char *name = t->mark, *e, *colon;
     if (t->skip)
         return pop(t);
-    e = skip_pad(t->buf + t->open[t->depth - 1]);
+    t->tag = t->buf + t->open[t->depth - 1];
+    e = skip_pad(t->tag);
     if (*e == C_ELEM_NS) {
-        colon = find(slice(name, len), ':');
-        t->tag = t->open[t->depth - 1];
+        colon = find(slice(name, (size_t)(t->out - name)), ':');
         if (colon == NULL || resolve(t, name, (size_t)(colon - name)) != ref_at(e + 1))
             return ERR(XML);
-        len -= (size_t)(colon + 1 - name);
         name = colon + 1;
     }
-    if (!run_holds(name_of(e), name, len))
+    if (!run_holds(name_of(e), name, (size_t)(t->out - name)))
         return ERR(XML);
     t->out = t->mark;
     return pop(t);
@@ -647,94 +643,95 @@ static int close_tag(struct xmpp_tiny_tok_ *t)
 
 /* ---- Characters that need thought ---- */
 
+/* A reference is complete: writes what it stands for. */
+static int reference_done(struct xmpp_tiny_tok_ *t, uint32_t c)
+{
+    if (!t->skip)
+        t->out = utf8_put(t->out, c);
+    t->state = t->state == S_REF ? S_TEXT : S_VALUE;
+    t->tail = TAIL_NONE;
+    return 0;
+}
+
 /* One character of a reference, after '&' [XML 4.1, 4.6]. The letters of a name are packed into
- * utf8.point; t->tail counts. Returns 1 when the reference is complete. */
+ * utf8.point; t->tail counts. */
 static int reference(struct xmpp_tiny_tok_ *t, uint8_t c)
 {
-    uint32_t v = t->utf8.point;
+    static const char entities[] = "<lt\0>gt\0&amp\0'apos\0\"quot\0";
+    uint32_t v = t->utf8.point, base = t->flags & T_HEX ? 16 : 10, digit = c - (uint32_t)'0';
+    if (c == ';' && (t->flags & T_HASH))
+        return (t->flags & T_DIGIT) && xml_char(v) ? reference_done(t, v) : ERR(XML);
     if (c == ';') {
-        if (t->flags & T_HASH)
-            return (t->flags & T_DIGIT) && xml_char(v) ? 1 : ERR(XML);
-        t->utf8.point = v == 0x6C74       ? '<'
-                        : v == 0x6774     ? '>'
-                        : v == 0x616D70   ? '&'
-                        : v == 0x61706F73 ? '\''
-                        : v == 0x71756F74 ? '"'
-                                          : 0;
-        return t->utf8.point ? 1 : v ? ERR(XML_RESTRICTED) : ERR(XML);
+        for (const char *e = entities; *e; e += strlen(e) + 1) {
+            uint32_t packed = 0;
+            for (const char *p = e + 1; *p; p++)
+                packed = packed << 8 | (uint8_t)*p;
+            if (packed == v)
+                return reference_done(t, (uint8_t)*e);
+        }
+        return v ? ERR(XML_RESTRICTED) : ERR(XML);
     }
-    if (t->tail++ > 16)
-        return ERR(XML);
-    if (t->tail == 1 && c == '#') {
+    t->tail = (uint8_t)(t->tail + (t->tail < 3));
+    if (c == '#' && t->tail == 1) {
         t->flags |= T_HASH;
-    } else if (t->tail == 2 && c == 'x' && (t->flags & T_HASH)) {
+    } else if (c == 'x' && t->tail == 2 && (t->flags & T_HASH)) {
         t->flags |= T_HEX;
     } else if (t->flags & T_HASH) {
-        uint32_t base = t->flags & T_HEX ? 16 : 10, letter = (c | 0x20U) - 'a', digit = c - (uint32_t)'0';
-        digit = digit < 10 ? digit : letter < 6 ? letter + 10 : 99;
+        if (digit > 9)
+            digit = (c | 0x20U) - 'a' + 10;
         if (digit >= base)
             return ERR(XML);
         t->flags |= T_DIGIT;
         t->utf8.point = v > 0x10FFFF ? v : v * base + digit;
-    } else if (c < 0x80 && !in_class(c, IN_NAME)) {
-        return ERR(XML);
     } else {
         t->utf8.point = v >> 24 ? UINT32_MAX : v << 8 | c;
+        return c >= 0x80 || IN_CLASS((char)c, IN_NAME) ? 0 : ERR(XML);
     }
     return 0;
 }
 
 /* One character of text or of a value that does not stand for itself. Returns 1 if *c is to be
  * written, 0 if not. [XML 2.11, 3.3.3] */
-static int special(struct xmpp_tiny_tok_ *t, uint8_t *c)
+static int special(struct xmpp_tiny_tok_ *t, char *c)
 {
     uint8_t tail = t->tail;
+    bool value = t->state == S_VALUE;
     t->tail = TAIL_NONE;
-    switch (*c) {
-    case '&':
+    if (*c == '<' || *c == '&') {
         if (t->state == S_CDATA)
             return 1;
-        t->state = t->state == S_VALUE ? S_VALUE_REF : S_REF;
+        if (*c == '<')
+            return ERR(XML);
+        t->state = value ? S_VALUE_REF : S_REF;
         t->flags &= (uint8_t)~(T_HASH | T_HEX | T_DIGIT);
         t->utf8.point = 0;
         return 0;
-    case '<':
-        return t->state == S_CDATA ? 1 : ERR(XML);
-    case ']':
+    }
+    if (*c == ']')
         t->tail = tail == TAIL_BRACKET || tail == TAIL_BRACKETS ? TAIL_BRACKETS : TAIL_BRACKET;
-        return 1;
-    case '>':
-        if (tail != TAIL_BRACKETS)
-            return 1;
+    if (*c == '>' && tail == TAIL_BRACKETS) {
         if (t->state == S_TEXT)
             return ERR(XML); /* "]]>" [XML 2.4] */
         t->state = S_TEXT;
-        t->out = t->skip ? t->out : u16(t->out - 2U);
+        t->out -= t->skip ? 0 : 2;
         return 0;
-    case '\r':
-        t->tail = TAIL_CR;
-        *c = t->state == S_VALUE ? ' ' : '\n';
-        return 1;
-    case '\n':
-        *c = t->state == S_VALUE ? ' ' : '\n';
-        return tail != TAIL_CR;
-    case '\t':
-        *c = t->state == S_VALUE ? ' ' : '\t';
-        return 1;
-    case '\'':
-    case '"':
-        return 1;
-    default:
-        return ERR(XML);
     }
+    if (*c == '\n' && tail == TAIL_CR)
+        return 0;
+    if (*c == '\r')
+        t->tail = TAIL_CR;
+    if (*c == '\r' || *c == '\n' || *c == '\t')
+        *c = value ? ' ' : *c == '\t' ? '\t' : '\n';
+    return (uint8_t)*c >= RUN_END && (*c >= ' ' || *c == '\t' || *c == '\n') ? 1 : ERR(XML);
 }
 
 /* One byte of a character beyond ASCII; written as it is. */
-static int beyond_ascii(struct xmpp_tiny_tok_ *t, uint8_t c)
+static int beyond_ascii(struct xmpp_tiny_tok_ *t, char c)
 {
-    bool name = t->state == S_NAME || t->state == S_ATTR || t->state == S_CLOSE;
+    bool name = t->state >= S_NAME;
     t->tail = TAIL_NONE;
-    if (!utf8_take(&t->utf8, c))
+    *t->out++ = c;
+    if (!utf8_take(&t->utf8, (uint8_t)c))
         return ERR(XML_ENCODING);
     if (name && t->utf8.need == 0) {
         if (!name_char(t->utf8.point, t->flags & T_FIRST))
@@ -742,40 +739,45 @@ static int beyond_ascii(struct xmpp_tiny_tok_ *t, uint8_t c)
         t->flags &= (uint8_t)~T_FIRST;
     }
     if (t->skip && name && t->state != S_ATTR)
-        t->seen = t->seen * 33 + c;
+        t->seen = t->seen * 33 + (uint8_t)c;
     return 0;
 }
 
-/* What follows '<'. Returns 1 if c was used up. */
-static int markup(struct xmpp_tiny_tok_ *t, uint8_t c)
+/* Begins an attribute, or (C_ELEM) an element. */
+static void name_begin(struct xmpp_tiny_tok_ *t, uint8_t state, char kind)
+{
+    *t->out++ = kind;
+    t->mark = t->out;
+    t->colon = false;
+    t->flags = (uint8_t)((t->flags | T_FIRST) & ~T_XML);
+    t->state = state;
+}
+
+/* What follows '<'. */
+static int markup(struct xmpp_tiny_tok_ *t, char c)
 {
     bool start = t->flags & T_DECL; /* nothing came before */
-    t->flags = T_FIRST;
-    t->colon = 0;
-    if (c == '/') {
-        if (t->depth == 0)
-            return ERR(XML);
-        t->mark = t->out;
-        t->state = S_CLOSE;
-        t->seen = 0;
-        return 1;
-    }
+    t->flags = 0;
+    t->in += c == '!' || c == '?' || c == '/';
     if (c == '!') {
         t->state = S_BANG;
         t->tail = 0;
-        return t->depth > t->level && t->depth > 1 ? 1 : ERR(XML_RESTRICTED);
+        return t->depth > t->level ? 0 : ERR(XML_RESTRICTED);
     }
     if (c == '?' && !start)
         return ERR(XML_RESTRICTED);
-    if (c == '?')
-        t->flags |= T_DECL;
-    t->tag = t->out;
-    t->buf[t->out++] = C_ELEM;
-    t->mark = t->out;
+    if (!t->skip || t->depth == t->level)
+        t->tag = t->out;
     t->seen = 0;
     t->count = 0;
-    t->state = S_NAME;
-    return c == '?';
+    name_begin(t, S_NAME, C_ELEM);
+    if (c == '?')
+        t->flags |= T_DECL;
+    if (c == '/') {
+        t->mark = --t->out;
+        t->state = S_CLOSE;
+    }
+    return c == '/' && t->depth == 0 ? ERR(XML) : 0;
 }
 
 /* A name ends; what follows it has not been read. */
@@ -790,144 +792,181 @@ static int name_done(struct xmpp_tiny_tok_ *t)
         t->state = S_CLOSED;
     } else if (t->state == S_NAME) {
         t->state = S_TAG;
-        if (!t->skip) {
-            t->seen = 0;
-            if (t->depth == t->level)
-                t->keep = t->out;
-        }
+        if (!t->skip && t->depth == t->level)
+            t->keep = t->out;
     } else {
         t->state = S_EQ;
-        if (!t->skip) {
-            const char *name = t->buf + t->mark;
-            if (attr_again(t))
-                return ERR(XML);
-            if (name[0] == 'x' && t->out - t->mark >= 5 && memcmp(name, "xmlns", 5) == 0 &&
-                (t->out - t->mark == 5 || name[5] == ':')) {
-                t->buf[t->mark - 1] = C_XMLNS;
-                t->flags |= T_XMLNS;
-            }
-        }
-        t->buf[t->out++] = C_VALUE;
+        if (!t->skip && attr_again(t))
+            return ERR(XML);
+        *t->out++ = C_VALUE;
     }
     return err;
 }
 
-/* Inside a tag, between its parts. Returns 1 if c was used up. */
-static int in_tag(struct xmpp_tiny_tok_ *t, uint8_t c)
+/* Inside a tag, between its parts. */
+static int in_tag(struct xmpp_tiny_tok_ *t, char c)
 {
-    if (in_class(c, IN_SPACE)) {
+    int err = 0;
+    t->in++;
+    if (IN_CLASS(c, IN_SPACE)) {
         t->state = S_SPACED;
-        return 1;
+        return 0;
     }
-    if (t->flags & T_DECL) {
-        if (c == '?')
-            t->state = S_DECL;
-        if (c == '?' || c == '>' || c == '/')
-            return c == '?' ? 1 : ERR(XML);
+    if (c == '>' && !(t->flags & T_DECL))
+        return tag_done(t, false);
+    if (c == (t->flags & T_DECL ? '?' : '/')) {
+        t->state = t->flags & T_DECL ? S_DECL : S_EMPTY;
+        return 0;
     }
-    if (c == '/') {
-        t->state = S_EMPTY;
-        return 1;
-    }
+    t->in--;
     if (t->state != S_SPACED)
         return ERR(XML);
-    if (!t->skip && ++t->count > XMPP_TINY_MAX_ATTRS) {
-        int err = skip_begin(t);
-        if (err)
-            return err;
-    }
-    t->buf[t->out++] = C_ATTR;
-    t->mark = t->out;
-    t->colon = 0;
-    t->flags |= T_FIRST;
-    t->state = S_ATTR;
+    if (!t->skip && ++t->count > XMPP_TINY_MAX_ATTRS)
+        err = skip_begin(t);
+    name_begin(t, S_ATTR, C_ATTR);
+    return err;
+}
+
+/* Between units: white space, or the next one begins. */
+static int between(struct xmpp_tiny_tok_ *t, char c)
+{
+    t->flags = t->state == S_START ? T_DECL : 0;
+    t->state = S_BETWEEN;
+    if (c != '<')
+        return IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
+    t->out = t->keep = t->base;
+    t->skip = false;
+    t->state = S_LT;
+    t->bytes = (uint32_t)(t->from - t->in + 1);
     return 0;
 }
 
-/* The states where single characters count. Returns a TOK_ or an error; *used tells whether c was
- * used up. */
-static int single(struct xmpp_tiny_tok_ *t, uint8_t c, bool *used)
+/* Copies what stands for itself, a word at a time: a byte is of interest if it is below 0x20, beyond
+ * ASCII, or one of the four (text: < > & ]; value: < & ' "), two of which differ in one bit only. */
+static const char *copy_plain(const char *p, const char *end, char **out, bool value)
 {
-    int r = 0;
-    bool space = in_class(c, IN_SPACE);
-    *used = true;
-    switch (t->state) {
-    case S_START:
-    case S_BETWEEN:
-        if (c != '<') {
-            t->state = S_BETWEEN;
-            return space ? 0 : ERR(XML);
-        }
-        t->out = t->keep = t->base;
-        t->skip = 0;
-        t->flags = t->state == S_START ? T_DECL : 0;
-        t->state = S_LT;
-        return 0;
-    case S_LT:
-        r = markup(t, c);
-        break;
-    case S_TAG:
-    case S_SPACED:
-        if (c == '>' && !(t->flags & T_DECL))
-            return tag_done(t, false);
-        r = in_tag(t, c);
-        break;
-    case S_EQ:
-        if (c == '=')
-            t->state = S_QUOTE;
-        return space || c == '=' ? 0 : ERR(XML);
-    case S_QUOTE:
-        if (space)
-            return 0;
-        t->quote = c;
-        t->state = S_VALUE;
-        t->tail = TAIL_NONE;
-        return c == '\'' || c == '"' ? 0 : ERR(XML);
-    case S_REF:
-    case S_VALUE_REF:
-        r = reference(t, c);
-        if (r > 0) {
-            if (!t->skip)
-                t->out = u16((size_t)(utf8_put(t->buf + t->out, t->utf8.point) - t->buf));
-            t->state = t->state == S_REF ? S_TEXT : S_VALUE;
-            t->tail = TAIL_NONE;
-        }
-        return r > 0 ? 0 : r;
-    case S_EMPTY:
-        return c == '>' ? tag_done(t, true) : ERR(XML);
-    case S_CLOSED:
-        return c == '>' ? close_tag(t) : space ? 0 : ERR(XML);
-    case S_BANG:
-        if (c != (uint8_t)"[CDATA["[t->tail])
-            return ERR(XML_RESTRICTED);
-        if (++t->tail == 7) {
-            t->state = S_CDATA;
-            t->tail = TAIL_NONE;
-        }
-        return 0;
-    default: /* S_DECL */
-        return c == '>' ? declaration(t) : ERR(XML);
+#define ALL(byte) ((size_t)-1 / 255 * (byte))
+    static const size_t of_text[] = {ALL(2), ALL('>'), ALL('&'), ALL(']')};
+    static const size_t of_value[] = {ALL(1), ALL('\''), ALL('<'), ALL('"')};
+    const size_t *k = value ? of_value : of_text, ones = ALL(1);
+    char *o = *out;
+    for (; (size_t)(end - p) >= sizeof(size_t); p += sizeof(size_t), o += sizeof(size_t)) {
+        size_t w;
+        memcpy(&w, p, sizeof w);
+        if (((((w | k[0]) ^ k[1]) - ones) | ((w ^ k[2]) - ones) | ((w ^ k[3]) - ones) | (w - ALL(' ')) | w) & ALL(0x80))
+            break;
+        memcpy(o, &w, sizeof w);
     }
-    *used = r != 0;
-    return r > 0 ? 0 : r;
+    while (p < end && IN_CLASS(*p, value ? IN_VALUE : IN_TEXT))
+        *o++ = *p++;
+    *out = o;
+    return p;
+#undef ALL
 }
 
-static void tok_start(struct xmpp_tiny_tok_ *t, uint16_t base)
+/* Text, or a value, up to its end or the end of the input. */
+static int take_text(struct xmpp_tiny_tok_ *t)
 {
-    char *buf = t->buf;
-    uint16_t size = t->size;
+    const char *p = t->in;
+    char c;
+    int r;
+    if (t->utf8.need == 0) {
+        p = copy_plain(p, t->end, &t->out, t->state == S_VALUE);
+        if (p != t->in)
+            t->tail = TAIL_NONE;
+        t->in = p;
+        if (p == t->end)
+            return 0;
+    }
+    t->in = p + 1;
+    c = *p;
+    if ((uint8_t)c >= 0x80 || t->utf8.need)
+        return beyond_ascii(t, c);
+    if (c == '<' && t->state == S_TEXT) {
+        t->state = S_LT;
+        return 0;
+    }
+    if (c == t->quote && t->state == S_VALUE) {
+        t->state = S_TAG;
+        *t->out = C_BODY; /* until something else ends the value */
+        if (t->skip)
+            return 0;
+        if (t->depth == t->level)
+            t->keep = t->out;
+        return t->mark[-1] == C_XMLNS && !declares(t->mark - 1) ? ERR(XML_PREFIX) : 0;
+    }
+    r = special(t, &c);
+    if (r > 0)
+        *t->out++ = c;
+    return r < 0 ? r : 0;
+}
+
+/* A name, up to its end or the end of the input. */
+static int take_name(struct xmpp_tiny_tok_ *t)
+{
+    const char *p = t->in, *end = t->end;
+    char *o = t->out, c = *p;
+    if ((uint8_t)c >= 0x80 || t->utf8.need) {
+        t->in++;
+        return beyond_ascii(t, c);
+    }
+    if ((t->flags & T_FIRST) && !IN_CLASS(c, IN_FIRST))
+        return ERR(XML);
+    t->flags &= (uint8_t)~T_FIRST;
+    while (p < end && IN_CLASS(*p, IN_NAME))
+        *o++ = *p++;
+    if (t->skip && t->state != S_ATTR)
+        t->seen = name_hash(t->seen, t->out, o);
+    t->in = p;
+    t->out = o;
+    if (p == end || (uint8_t)*p >= 0x80)
+        return 0;
+    if (*p != ':') {
+        bool quoted = t->state == S_ATTR && end - p > 1 && *p == '=' && (p[1] == '\'' || p[1] == '"');
+        int err = name_done(t);
+        if (quoted) { /* the common case, ahead of its states */
+            t->quote = p[1];
+            t->in = p + 2;
+            t->state = S_VALUE;
+            t->tail = TAIL_NONE;
+        }
+        return err;
+    }
+    if (t->colon)
+        return ERR(XML);
+    *t->out++ = ':';
+    t->in++;
+    t->colon = true;
+    t->flags |= T_FIRST;
+    if (t->state != S_ATTR)
+        t->seen = 0;
+    if (t->skip || t->state != S_ATTR || t->out - t->mark != 4 || memcmp(t->mark, "xml", 3) != 0) {
+        t->flags |= T_PREFIX;
+        return 0;
+    }
+    memcpy(t->mark - 1, "\10\10\6\377\377", 5); /* PAD PAD ATTR_NS and the reference of xml */
+    t->mark = t->out;
+    t->flags |= T_XML;
+    return 0;
+}
+
+/* Begins a stream; what stands before base is kept. */
+static void tok_start(struct xmpp_tiny_tok_ *t, size_t base)
+{
+    char *buf = t->buf, *limit = t->limit;
     memset(t, 0, sizeof *t);
     t->buf = buf;
-    t->size = size;
-    t->buf[0] = 0;
-    t->base = t->out = t->keep = base;
-    t->in = t->end = u16(base + SLACK);
+    t->limit = limit;
+    t->state = S_START;
+    *buf = 0;
+    t->base = t->out = t->keep = buf + base;
+    t->in = t->end = t->out + SLACK;
 }
 
 static void tok_init(struct xmpp_tiny_tok_ *t, void *buf, size_t size)
 {
     t->buf = (char *)buf;
-    t->size = u16(size - 1); /* one byte to end what fills the rest */
+    t->limit = t->buf + size - 1; /* one byte to end what fills the rest */
     tok_start(t, 1);
 }
 
@@ -935,130 +974,87 @@ static void tok_init(struct xmpp_tiny_tok_ *t, void *buf, size_t size)
 static char *tok_window(struct xmpp_tiny_tok_ *t, size_t *room)
 {
     if (t->in == t->end)
-        t->in = t->end = u16((t->state == S_BETWEEN ? t->base : t->out) + SLACK);
-    *room = t->in == t->end ? (size_t)(t->size - t->end) : 0;
-    return t->buf + t->end;
+        t->in = t->end = (t->state == S_BETWEEN ? t->base : t->out) + SLACK;
+    *room = t->in == t->end ? (size_t)(t->limit - t->end) : 0;
+    return t->end;
 }
 
 static void tok_fed(struct xmpp_tiny_tok_ *t, size_t len)
 {
-    t->end = u16(t->end + len);
-}
-
-/* Text, or a value, up to its end or the end of the input. */
-static int take_text(struct xmpp_tiny_tok_ *t, const char **in, const char *end, uint8_t set)
-{
-    const char *p = *in;
-    char *o = t->buf + t->out;
-    uint8_t c;
-    int r = 0;
-    if (t->utf8.need == 0) {
-        while (p < end && in_class((uint8_t)*p, set))
-            *o++ = *p++;
-        if (p != *in)
-            t->tail = TAIL_NONE;
-        t->out = u16((size_t)(o - t->buf));
-    }
-    *in = p;
-    if (p == end)
-        return 0;
-    *in = p + 1;
-    c = (uint8_t)*p;
-    if (c >= 0x80 || t->utf8.need) {
-        r = beyond_ascii(t, c);
-    } else if (c == '<' && t->state == S_TEXT) {
-        t->state = S_LT;
-        return 0;
-    } else if (c == t->quote && t->state == S_VALUE) {
-        t->state = S_TAG;
-        if (!t->skip && t->depth == t->level)
-            t->keep = t->out;
-        return 0;
-    } else {
-        r = special(t, &c);
-        if (r <= 0)
-            return r;
-    }
-    t->buf[t->out++] = (char)c;
-    return r < 0 ? r : 0;
-}
-
-/* A name, up to its end or the end of the input. */
-static int take_name(struct xmpp_tiny_tok_ *t, const char **in, const char *end)
-{
-    const char *p = *in;
-    char *o = t->buf + t->out;
-    uint8_t c = (uint8_t)*p;
-    int r = 0;
-    if (c < 0x80 && t->utf8.need == 0) {
-        if ((t->flags & T_FIRST) && !in_class(c, IN_FIRST))
-            return ERR(XML);
-        t->flags &= (uint8_t)~T_FIRST;
-        while (p < end && in_class((uint8_t)*p, IN_NAME))
-            *o++ = *p++;
-        if (t->skip && t->state != S_ATTR)
-            t->seen = name_hash(t->seen, *in, p);
-        t->out = u16((size_t)(o - t->buf));
-        *in = p;
-        if (p == end)
-            return 0;
-        c = (uint8_t)*p;
-        if (c == ':') {
-            *in = p + 1;
-            t->buf[t->out++] = ':';
-            if (t->colon)
-                return ERR(XML);
-            t->colon = t->out;
-            t->flags |= T_PREFIX | T_FIRST;
-            t->seen = t->state == S_ATTR ? t->seen : 0;
-            return 0;
-        }
-        if (c < 0x80)
-            return name_done(t);
-    }
-    *in = p + 1;
-    r = beyond_ascii(t, c);
-    t->buf[t->out++] = (char)c;
-    return r;
+    t->end += len;
 }
 
 /* Reads on until something is complete. */
 static int tok_next(struct xmpp_tiny_tok_ *t)
 {
-    const char *p = t->buf + t->in, *const end = t->buf + t->end, *from = p;
     int r = TOK_MORE;
-    while (r == TOK_MORE && (p < end || t->state == S_POP)) {
-        bool used = true, between = t->state <= S_BETWEEN;
+    t->from = t->in;
+    while (r == TOK_MORE && (t->in < t->end || t->state == S_POP)) {
+        char c = *t->in;
         switch (t->state) {
         case S_TEXT:
         case S_CDATA:
-            r = take_text(t, &p, end, IN_TEXT);
-            break;
         case S_VALUE:
-            r = take_text(t, &p, end, IN_VALUE);
-            break;
+            r = take_text(t);
+            continue;
         case S_NAME:
         case S_ATTR:
         case S_CLOSE:
-            r = take_name(t, &p, end);
-            break;
+            r = take_name(t);
+            continue;
+        case S_LT:
+            r = markup(t, c);
+            continue;
+        case S_TAG:
+        case S_SPACED:
+            r = in_tag(t, c);
+            continue;
         case S_POP:
             r = pop(t);
+            continue;
+        }
+        t->in++;
+        switch (t->state) {
+        case S_START:
+        case S_BETWEEN:
+            r = between(t, c);
             break;
-        default:
-            r = single(t, (uint8_t)*p, &used);
-            if (between && t->state == S_LT) {
-                t->bytes = 0;
-                from = p;
+        case S_EQ:
+            if (c == '=')
+                t->state = S_QUOTE;
+            else if (!IN_CLASS(c, IN_SPACE))
+                r = ERR(XML);
+            break;
+        case S_QUOTE:
+            if (c == '\'' || c == '"') {
+                t->quote = c;
+                t->state = S_VALUE;
+                t->tail = TAIL_NONE;
+            } else if (!IN_CLASS(c, IN_SPACE)) {
+                r = ERR(XML);
             }
-            p += used;
+            break;
+        case S_REF:
+        case S_VALUE_REF:
+            r = reference(t, (uint8_t)c);
+            break;
+        case S_BANG:
+            if (c != "[CDATA["[t->tail])
+                r = ERR(XML_RESTRICTED);
+            else if (++t->tail == 7)
+                t->state = S_CDATA, t->tail = TAIL_NONE;
+            break;
+        case S_CLOSED:
+            r = c == '>' ? close_tag(t) : IN_CLASS(c, IN_SPACE) ? TOK_MORE : ERR(XML);
+            break;
+        default: /* S_EMPTY, S_DECL */
+            r = c != '>' ? ERR(XML) : t->state == S_DECL ? declaration(t) : tag_done(t, true);
         }
     }
-    t->bytes += (uint32_t)(p - from);
-    t->in = u16((size_t)(p - t->buf));
+    t->bytes += (uint32_t)(t->in - t->from);
     if (r == TOK_MORE && t->skip)
         t->out = t->keep;
-    else if (r == TOK_MORE && t->state != S_BETWEEN && t->out + SLACK >= t->size)
+    else if (r == TOK_MORE && t->state != S_BETWEEN && t->out + SLACK >= t->limit)
         r = skip_begin(t);
     return r;
 }
@@ -1066,22 +1062,17 @@ static int tok_next(struct xmpp_tiny_tok_ *t)
 /* The complete unit, or the first tag of a skipped one; nothing if not even its name is known. */
 static el tok_unit(const struct xmpp_tiny_tok_ *t)
 {
-    el e = {t->buf, 0, 0};
     run ns = NULL;
-    if (t->keep == t->base)
-        return e;
-    e.at = u16((size_t)(skip_pad(t->buf + t->base) - t->buf));
     for (unsigned i = t->level; ns == NULL && i > 0; i--)
         ns = declared(skip_pad(t->buf + t->open[i - 1]), "", 0);
-    e.ns = u16(ns ? (size_t)(ns - t->buf) : 0);
-    return e;
+    return (el){t->buf, u16(t->keep == t->base ? 0 : (size_t)(skip_pad(t->base) - t->buf)),
+                u16(ns ? (size_t)(ns - t->buf) : 0)};
 }
 
 /* The stream's first tag. */
 static el tok_root(const struct xmpp_tiny_tok_ *t)
 {
-    el e = {t->buf, u16((size_t)(skip_pad(t->buf + t->open[0]) - t->buf)), 0};
-    return e;
+    return (el){t->buf, u16((size_t)(skip_pad(t->buf + t->open[0]) - t->buf)), 0};
 }
 
 /* After TOK_OPEN: the children of this element are the units from now on. */
@@ -1099,14 +1090,22 @@ static void tok_hold(struct xmpp_tiny_tok_ *t)
     t->base = t->keep = t->out;
 }
 
-/* Room that stays until the stream ends; NULL if input waits or there is too little. */
+/* Is all input used up, but for white space between units? */
+static bool tok_idle(struct xmpp_tiny_tok_ *t)
+{
+    while (t->in < t->end && IN_CLASS(*t->in, IN_SPACE))
+        t->in++;
+    return t->in == t->end;
+}
+
+/* Room that stays until the stream ends; NULL if there is too little. When: idle. */
 static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 {
-    char *room = t->buf + t->base;
-    if (t->in != t->end || t->state != S_BETWEEN || len > (size_t)(t->size - t->base))
+    char *room = t->base;
+    if (len + SLACK > (size_t)(t->limit - room))
         return NULL;
-    t->base = t->keep = t->out = u16(t->base + len);
-    t->in = t->end;
+    t->base = t->keep = t->out = room + len;
+    t->in = t->end = t->out + SLACK;
     return room;
 }
 
@@ -1131,7 +1130,7 @@ static void out_bytes(struct xmpp_tiny_out_ *w, const char *p, size_t n)
     if (w->error)
         return;
     if (n > limit || w->end > limit - n) {
-        out_fail(w, ERR(AGAIN));
+        out_fail(w, w->begin == w->commit ? ERR(TOO_BIG) : ERR(AGAIN));
         return;
     }
     memcpy(w->buf + w->end, p, n);
@@ -1196,6 +1195,11 @@ static void out_attr(struct xmpp_tiny_out_ *w, const char *name, str value)
     out_str(w, "'");
 }
 
+static void out_attr_run(struct xmpp_tiny_out_ *w, const char *name, run value)
+{
+    out_attr(w, name, run_str(value));
+}
+
 static void out_start(struct xmpp_tiny_out_ *w, const char *name, const char *ns)
 {
     if (name == NULL || w->depth == sizeof w->names / sizeof *w->names) {
@@ -1207,7 +1211,7 @@ static void out_start(struct xmpp_tiny_out_ *w, const char *name, const char *ns
     out_str(w, name);
     w->names[w->depth++] = name;
     w->flags |= OUT_IN_TAG;
-    out_attr(w, "xmlns", run_str(ns));
+    out_attr_run(w, "xmlns", ns);
 }
 
 static void out_text(struct xmpp_tiny_out_ *w, str text)
@@ -1277,8 +1281,6 @@ static int out_commit(struct xmpp_tiny_out_ *w)
         out_end(w);
     if (!err)
         err = w->error;
-    if (err == ERR(AGAIN) && w->begin == w->commit)
-        err = ERR(TOO_BIG);
     w->flags = 0;
     if (err) {
         w->end = w->commit;
@@ -1377,43 +1379,45 @@ static uint32_t jid_digest(str text)
  * the default namespace its parent hands down. Cost: linear in the bytes passed over. */
 
 /* The default namespace inside the element. */
-static uint16_t el_default(el e)
+static uint16_t el_default(const el *e)
 {
-    run own = declared(e.buf + e.at, "", 0);
-    return own ? u16((size_t)(own - e.buf)) : e.ns;
+    run own = declared(e->buf + e->at, "", 0);
+    return own ? u16((size_t)(own - e->buf)) : e->ns;
 }
 
-static run el_name(el e)
+static run el_name(const el *e)
 {
-    return e.at ? name_of(e.buf + e.at) : NULL;
+    return e->at ? name_of(e->buf + e->at) : NULL;
 }
 
-static run el_ns(el e)
+static run el_ns(const el *e)
 {
-    if (e.at == 0)
-        return NULL;
-    return ref_run(e.buf, e.buf[e.at] == C_ELEM_NS ? ref_at(e.buf + e.at + 1) : el_default(e));
+    const char *p = e->buf + e->at;
+    return e->at == 0 ? NULL : ref_run(e->buf, *p == C_ELEM_NS ? ref_at(p + 1) : el_default(e));
 }
 
 /* name NULL and ns "*": any. */
-static bool el_is(el e, run name, run ns)
+static bool el_is(const el *e, run name, run ns)
 {
-    return e.at && (name == NULL || run_is(el_name(e), name)) && (*ns == '*' || run_is(el_ns(e), ns));
+    return e->at && (name == NULL || run_is(el_name(e), name)) && (*ns == '*' || run_is(el_ns(e), ns));
 }
 
 /* Where the content of an element begins. */
-static const char *el_content(el e)
+static run el_text(const el *e)
 {
-    const char *a = attr_first(e.buf + e.at);
+    const char *a;
+    if (e->at == 0)
+        return NULL;
+    a = attr_first(e->buf + e->at);
     while (*a != C_BODY)
         a = attr_next(a);
     return a + 1;
 }
 
 /* Behind the end of an element. */
-static const char *el_end(el e)
+static const char *el_end(const el *e)
 {
-    const char *p = e.buf + e.at;
+    const char *p = e->buf + e->at;
     unsigned depth = 0;
     do {
         char c = *p++;
@@ -1427,56 +1431,50 @@ static const char *el_end(el e)
     return p;
 }
 
-/* The first element at or behind p, within the same parent, that matches. */
-static el el_find(el e, const char *p, run name, run ns)
+/* Moves e to the first element at or behind p, within the same parent, that matches. */
+static bool el_find(el *e, const char *p, run name, run ns)
 {
     for (;;) {
         p = skip_pad(run_end(p));
-        e.at = u16((size_t)(p - e.buf));
-        if (*p == C_END)
-            e.at = 0;
-        if (*p == C_END || el_is(e, name, ns))
-            return e;
+        e->at = *p == C_END ? 0 : u16((size_t)(p - e->buf));
+        if (e->at == 0 || el_is(e, name, ns))
+            return e->at != 0;
         p = el_end(e);
     }
 }
 
-static el el_child(el parent, run name, run ns)
+static bool el_child(const el *parent, run name, run ns, el *e)
 {
-    el e = parent;
-    if (parent.at == 0)
-        return parent;
-    e.ns = el_default(parent);
-    return el_find(e, el_content(parent), name, ns ? ns : el_ns(parent));
+    *e = *parent;
+    if (e->at == 0)
+        return false;
+    e->ns = el_default(parent);
+    return el_find(e, el_text(parent), name, ns ? ns : el_ns(parent));
 }
 
-static el el_next(el e, run name, run ns)
+static bool el_next(el *e, run name, run ns)
 {
-    return e.at ? el_find(e, el_end(e), name, ns ? ns : el_ns(e)) : e;
+    return e->at && el_find(e, el_end(e), name, ns ? ns : el_ns(e));
 }
 
 /* Attributes without prefix, or of the prefix xml. */
-static run el_attr(el e, const char *name)
+static run el_attr(const el *e, const char *name)
 {
     bool xml = strlen(name) > 4 && memcmp(name, "xml:", 4) == 0;
-    if (e.at == 0)
+    if (e->at == 0)
         return NULL;
-    for (const char *a = attr_first(e.buf + e.at); *a != C_BODY; a = attr_next(a))
+    for (const char *a = attr_first(e->buf + e->at); *a != C_BODY; a = attr_next(a))
         if (xml ? *a == C_ATTR_NS && ref_at(a + 1) == REF_XML && run_is(a + 3, name + 4)
                 : *a == C_ATTR && run_is(a + 1, name))
             return attr_value(a);
     return NULL;
 }
 
-static run el_text(el e)
+/* Text of the first child of that name; ns NULL: in the parent's namespace. */
+static run child_text(const el *e, const char *name, run ns)
 {
-    return e.at ? el_content(e) : NULL;
-}
-
-/* Text of the first child of that name in the parent's namespace. */
-static run child_text(el e, const char *name)
-{
-    return el_text(el_child(e, name, NULL));
+    el child;
+    return el_child(e, name, ns, &child) ? el_text(&child) : NULL;
 }
 
 /* ==== Room 7: SASL ================================================================================
@@ -1684,22 +1682,23 @@ static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         c->crypto->hmac(h, s->t, hash_size(h), &label, 1, key);
 }
 
-/* Writes the client's final message to w and remembers the signature the server must show. */
-static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, struct xmpp_tiny_out_ *w)
+/* Writes the client's final message to w and remembers the signature the server must show. room holds
+ * FINAL_ROOM bytes: the channel binding, and its base64. */
+#define FINAL_ROOM ((GS2_MAX + 64) + (GS2_MAX + 64 + 2) / 3 * 4)
+static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, struct xmpp_tiny_out_ *w, char *room)
 {
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
-    size_t size = hash_size(h), len;
-    uint8_t key[XMPP_TINY_KEY_MAX], data[GS2_MAX + 64];
-    char bound[(GS2_MAX + 64 + 2) / 3 * 4];
-    str parts[7] = {s->first, STR(","), s->challenge, STR(",c="), ABSENT, STR(",r="), s->nonce};
-    len = gs2_header(s, (char *)data);
+    size_t size = hash_size(h), len = gs2_header(s, room);
+    uint8_t key[XMPP_TINY_KEY_MAX];
+    char *bound = room + GS2_MAX + 64;
+    str parts[7] = {s->first, STR(","), s->challenge, STR(",c="), {NULL, 0}, STR(",r="), s->nonce};
     if (s->binding) {
-        int n = c->stream->ops->binding(c->stream, (enum xmpp_tiny_binding)s->binding, data + len);
+        int n = c->stream->ops->binding(c->stream, (enum xmpp_tiny_binding)s->binding, (uint8_t *)room + len);
         if (n <= 0 || n > 64)
             return ERR(BINDING);
         len += (size_t)n;
     }
-    parts[4] = slice(bound, (size_t)(base64_put(bound, data, len) - bound));
+    parts[4] = slice(bound, (size_t)(base64_put(bound, room, len) - bound));
     scram_key(s, c, false, s->u);
     c->crypto->hash(h, s->u, size, key);
     c->crypto->hmac(h, key, size, parts, 7, key);
@@ -1708,12 +1707,11 @@ static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config 
     scram_key(s, c, true, key);
     c->crypto->hmac(h, key, size, parts, 7, s->proof);
     wipe(key, sizeof key);
-    out_base64(w, "c=", 2);
-    out_base64(w, parts[4].ptr, parts[4].len);
-    out_base64(w, ",r=", 3);
-    out_base64(w, s->nonce.ptr, s->nonce.len);
+    parts[3] = STR("c=");
+    for (size_t i = 3; i < 7; i++)
+        out_base64(w, parts[i].ptr, parts[i].len);
     out_base64(w, ",p=", 3);
-    out_base64(w, bound, (size_t)(base64_put(bound, s->u, size) - bound));
+    out_base64(w, room, (size_t)(base64_put(room, s->u, size) - room));
     out_base64_end(w);
     wipe(s->u, sizeof s->u);
     return 0;
@@ -1772,12 +1770,19 @@ static void set_state(struct xmpp_tiny *x, enum xmpp_tiny_state state)
     x->deadline = now(x) + (state == XMPP_TINY_STATE_SHUT ? SHUT_MS : timeout_ms(x));
 }
 
-/* The one place where the application is called for an event. */
-static int tell(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
+/* The event in the making; the one place where the application is called with it. */
+static struct xmpp_tiny_event *event_begin(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
+{
+    memset(&x->event, 0, sizeof x->event);
+    x->event.kind = kind;
+    return &x->event;
+}
+
+static int tell(struct xmpp_tiny *x)
 {
     int r;
     x->flags |= F_BUSY;
-    r = x->config->event(x, event, x->config->user);
+    r = x->config->event(x, &x->event, x->config->user);
     x->flags &= (uint16_t)~F_BUSY;
     return r;
 }
@@ -1785,14 +1790,12 @@ static int tell(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
 /* Tells something plain; false if the application left the state we were in. */
 static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
 {
-    struct xmpp_tiny_event event;
+    struct xmpp_tiny_event *event = event_begin(x, kind);
     uint8_t state = x->state;
-    memset(&event, 0, sizeof event);
-    event.kind = kind;
-    event.error = x->error;
-    event.unsent = x->out.stanzas;
-    event.to = x->bound;
-    tell(x, &event);
+    event->error = x->error;
+    event->unsent = x->out.stanzas;
+    event->to = x->bound;
+    tell(x);
     return x->state == state;
 }
 
@@ -1800,16 +1803,16 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
 static void trace(const struct xmpp_tiny *x, char direction, const char *text, size_t len, bool secret)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
-    if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL || len == 0)
+    if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL)
         return;
     if (secret) {
-        const char *tag = text[0] == '<' ? (const char *)memchr(text, '>', len) : NULL;
+        const char *tag = text[0] == '<' ? find(slice(text, len), '>') : NULL;
         len = tag ? (size_t)(tag - text) + 1 : 0;
-        p->trace(p->ctx, direction, text, len);
-        p->trace(p->ctx, direction, "***", 3);
-        return;
     }
-    p->trace(p->ctx, direction, text, len);
+    if (len)
+        p->trace(p->ctx, direction, text, len);
+    if (secret)
+        p->trace(p->ctx, direction, "***", 3);
 }
 
 /* The one place where output becomes due. */
@@ -1833,36 +1836,15 @@ static int commit_own(struct xmpp_tiny *x, bool secret)
     return err ? ERR(BUG) : 0;
 }
 
-/* The stream error that tells the server what it did wrong; NULL: none. [RFC6120 4.9.3] */
+/* The stream error by which the server is told what went wrong; empty: none. [RFC6120 4.9.3] */
 static const char *stream_condition(int err)
 {
-    switch (err) {
-    case ERR(XML):
-        return "not-well-formed";
-    case ERR(XML_RESTRICTED):
-        return "restricted-xml";
-    case ERR(XML_ENCODING):
-        return "unsupported-encoding";
-    case ERR(XML_PREFIX):
-        return "bad-namespace-prefix";
-    case ERR(XML_LIMIT):
-        return "policy-violation";
-    case ERR(HEADER):
-        return "invalid-namespace";
-    case ERR(FROM):
-        return "invalid-from";
-    case ERR(UNEXPECTED):
-        return "unsupported-stanza-type";
-    case ERR(TIMEOUT):
-        return "connection-timeout";
-    case ERR(SASL):
-    case ERR(NONCE):
-    case ERR(ITERATIONS):
-    case ERR(SERVER_PROOF):
-        return "not-authorized";
-    default:
-        return NULL;
-    }
+    static const char texts[] =
+#define XMPP_TINY_X(name, origin, text, condition) condition "\0"
+        XMPP_TINY_ERRORS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+        ;
+    return err ? nth(texts, (unsigned)(err - XMPP_TINY_ERR_FIRST_ - 1)) : "";
 }
 
 /* Closes our stream, with an error if there is one to name. */
@@ -1873,7 +1855,7 @@ static void stream_close(struct xmpp_tiny *x, int err)
         return;
     x->flags &= (uint16_t)~F_OPEN;
     out_begin(&x->out, true);
-    if (condition) {
+    if (*condition) {
         out_str(&x->out, "<stream:error><");
         out_str(&x->out, condition);
         out_str(&x->out, " xmlns='" NS_STREAM_ERRORS "'/></stream:error>");
@@ -1899,8 +1881,9 @@ static int stream_begin(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_out_ *w = &x->out;
     wipe(&x->sasl, sizeof x->sasl);
+    wipe(w->buf, w->size); /* all of it was sent: the server has answered */
     x->features = 0;
-    tok_start(&x->tok, u16(x->redirects ? x->host.len + 2 : 1));
+    tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
     out_begin(w, true);
     out_str(w, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
                "' version='1.0' xml:lang='en'");
@@ -1935,12 +1918,12 @@ static int stream_secured(struct xmpp_tiny *x)
 static int stream_header(struct xmpp_tiny *x)
 {
     el root = tok_root(&x->tok);
-    run version = el_attr(root, "version");
-    str from = run_str(el_attr(root, "from"));
-    if (!el_is(root, "stream", NS_STREAMS) || !run_is(root.buf + el_default(root), NS_CLIENT))
+    run version = el_attr(&root, "version");
+    str from = run_str(el_attr(&root, "from"));
+    if (!el_is(&root, "stream", NS_STREAMS) || !run_is(root.buf + el_default(&root), NS_CLIENT))
         return ERR(HEADER);
-    if (version == NULL || version[0] < '1' || version[0] > '9' || find(run_str(version), '.') == NULL)
-        return ERR(HEADER);
+    if (version == NULL || version[0] < '1' || version[0] > '9')
+        return ERR(VERSION);
     if (from.ptr && !jid_same(from, x->jid.domain, false))
         return ERR(FROM);
     set_state(x, XMPP_TINY_STATE_FEATURES);
@@ -1949,23 +1932,29 @@ static int stream_header(struct xmpp_tiny *x)
 
 /* One of the server's features; skipped: it was too large for the buffer, which matters only if we
  * cannot do without it. */
-static int stream_feature(struct xmpp_tiny *x, el feature, bool skipped)
+static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 {
-    bool tls = el_is(feature, "starttls", NS_TLS), bind = el_is(feature, "bind", NS_BIND);
-    bool mechanisms = el_is(feature, "mechanisms", NS_SASL), bindings = el_is(feature, "sasl-channel-binding", NS_BINDINGS);
-    if (skipped)
-        return tls || bind || mechanisms ? ERR(XML_LIMIT) : 0;
-    x->features |= (uint8_t)((tls ? FEATURE_TLS : 0) | (bind ? FEATURE_BIND : 0));
-    x->sasl.flags |= bindings ? SASL_BINDINGS_LISTED : 0;
-    if (!mechanisms && !bindings)
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    bool mechanisms = el_is(feature, "mechanisms", NS_SASL);
+    el e;
+    if (el_is(feature, "starttls", NS_TLS))
+        x->features |= FEATURE_TLS;
+    else if (el_is(feature, "bind", NS_BIND))
+        x->features |= FEATURE_BIND;
+    else if (el_is(feature, "sasl-channel-binding", NS_BINDINGS))
+        s->flags |= SASL_BINDINGS_LISTED;
+    else if (!mechanisms)
         return 0;
-    for (el e = el_child(feature, NULL, NULL); e.at; e = el_next(e, NULL, NULL)) {
-        int m = mechanisms ? mechanism_number(el_text(e)) : -1;
-        if (m >= 0)
-            x->sasl.offered |= (uint16_t)(1U << m);
-        for (unsigned b = 1; bindings && b <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; b++)
-            if (run_is(el_attr(e, "type"), binding_name(b)))
-                x->sasl.bindings |= (uint8_t)(1U << b);
+    if (skipped)
+        return ERR(XML_LIMIT);
+    for (bool more = el_child(feature, NULL, NULL, &e); more; more = el_next(&e, NULL, NULL)) {
+        run text = el_text(&e), type = el_attr(&e, "type");
+        for (unsigned i = 0; i < MECHANISM_COUNT; i++)
+            if (mechanisms && run_is(text, nth(mechanism_names, i)))
+                s->offered |= (uint16_t)(1U << i);
+        for (unsigned i = 1; i <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; i++)
+            if (run_is(type, binding_name(i)))
+                s->bindings |= (uint8_t)(1U << i);
     }
     return 0;
 }
@@ -1978,7 +1967,7 @@ static int sasl_begin(struct xmpp_tiny *x)
     struct xmpp_tiny_out_ *w = &x->out;
     char gs2[GS2_MAX];
     bool scram;
-    if (x->tok.in != x->tok.end)
+    if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
     if (!choose_mechanism(s, c))
         return ERR(MECHANISM);
@@ -2071,35 +2060,34 @@ static bool stream_redirect(struct xmpp_tiny *x, str where)
     return true;
 }
 
-/* The first child of e in that namespace that is not <text/>. */
-static el condition_of(el e, run ns)
+/* What the peer says went wrong: its element in that namespace which is not <text/>, and that. */
+static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
 {
-    el c = el_child(e, NULL, ns);
-    return run_is(el_name(c), "text") ? el_next(c, NULL, ns) : c;
-}
-
-/* What the peer says went wrong. */
-static void read_condition(struct xmpp_tiny_error *error, el e, run ns)
-{
-    error->type = run_str(el_attr(e, "type"));
-    error->condition = run_str(el_name(condition_of(e, ns)));
-    error->text = run_str(el_text(el_child(e, "text", ns)));
+    el c;
+    if (el_child(e, NULL, ns, &c) && run_is(el_name(&c), "text"))
+        el_next(&c, NULL, ns);
+    get(&error->type, el_attr(e, "type"));
+    get(&error->condition, el_name(&c));
+    get(&error->text, child_text(e, "text", ns));
 }
 
 /* The same, of what ends the connection: the unit stays for it. */
-static int keep_condition(struct xmpp_tiny *x, el e, run ns, int err)
+static int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int err)
 {
     read_condition(&x->error, e, ns);
     tok_hold(&x->tok);
     return err;
 }
 
-static int stream_error(struct xmpp_tiny *x, el e)
+/* A session that is online is not moved: the application is told and may connect again. */
+static int stream_error(struct xmpp_tiny *x, const el *e)
 {
-    el other = el_child(e, "see-other-host", NS_STREAM_ERRORS);
-    int err = keep_condition(x, e, NS_STREAM_ERRORS, other.at ? ERR(REDIRECT) : ERR(STREAM));
-    if (other.at == 0 || !stream_redirect(x, run_str(el_text(other))))
-        return err;
+    run other = child_text(e, "see-other-host", NS_STREAM_ERRORS);
+    keep_condition(x, e, NS_STREAM_ERRORS, 0);
+    if (other == NULL || x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE)
+        return ERR(STREAM);
+    if (!stream_redirect(x, run_str(other)))
+        return ERR(REDIRECT);
     memset(&x->error, 0, sizeof x->error);
     stream_close(x, 0);
     set_state(x, XMPP_TINY_STATE_SHUT);
@@ -2107,11 +2095,11 @@ static int stream_error(struct xmpp_tiny *x, el e)
 }
 
 /* Decodes the base64 text of a SASL element in place and keeps the element. */
-static int sasl_text(struct xmpp_tiny *x, el e, str *text)
+static int sasl_text(struct xmpp_tiny *x, const el *e, str *text)
 {
     run encoded = el_text(e);
     int len;
-    *text = run_str(encoded);
+    get(text, encoded);
     tok_hold(&x->tok);
     if (run_is(encoded, "="))
         text->len = 0;
@@ -2122,27 +2110,33 @@ static int sasl_text(struct xmpp_tiny *x, el e, str *text)
 
 static int sasl_response(struct xmpp_tiny *x)
 {
-    int err;
+    char *room = tok_room(&x->tok, FINAL_ROOM);
+    int err = 0;
+    if (room == NULL)
+        return ERR(XML_LIMIT);
     out_begin(&x->out, true);
     out_str(&x->out, "<response xmlns='" NS_SASL "'>");
-    err = x->sasl.flags & SASL_VERIFIED ? 0 : scram_final(&x->sasl, x->config, &x->out);
+    if (!(x->sasl.flags & SASL_VERIFIED))
+        err = scram_final(&x->sasl, x->config, &x->out, room);
     out_str(&x->out, "</response>");
     set_state(x, XMPP_TINY_STATE_SUCCESS);
     return err ? err : commit_own(x, true);
 }
 
-static int sasl_challenge(struct xmpp_tiny *x, el e)
+static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     char *room;
     int n, err = sasl_text(x, e, &s->challenge);
+    if (!err && !tok_idle(&x->tok))
+        err = ERR(UNEXPECTED); /* the server went on before it was answered */
     if (!err)
         err = scram_challenge(s, x->config->iterations_max ? x->config->iterations_max : 100000);
     if (err)
         return err;
     room = tok_room(&x->tok, s->salt.len);
     if (room == NULL)
-        return ERR(UNEXPECTED); /* the server went on before it was answered */
+        return ERR(XML_LIMIT);
     n = base64_get(s->salt, room);
     if (n <= 0)
         return ERR(SASL);
@@ -2155,7 +2149,7 @@ static int sasl_challenge(struct xmpp_tiny *x, el e)
 }
 
 /* The final challenge of servers that keep the signature out of <success/>, and <success/> itself. */
-static int sasl_outcome(struct xmpp_tiny *x, el e, bool success)
+static int sasl_outcome(struct xmpp_tiny *x, const el *e, bool success)
 {
     bool scram = mechanism_is_scram(x->sasl.mechanism);
     str text;
@@ -2165,22 +2159,25 @@ static int sasl_outcome(struct xmpp_tiny *x, el e, bool success)
     if (err)
         return err;
     if (!success)
-        return scram ? sasl_response(x) : ERR(UNEXPECTED);
+        return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
     if (scram && !(x->sasl.flags & SASL_VERIFIED))
         return ERR(SERVER_PROOF);
     x->flags |= F_AUTHENTICATED;
     return tell_kind(x, XMPP_TINY_EVENT_AUTHENTICATED) ? stream_begin(x) : 0;
 }
 
-static int bind_result(struct xmpp_tiny *x, el iq)
+static int bind_result(struct xmpp_tiny *x, const el *iq)
 {
     run type = el_attr(iq, "type");
-    str jid = run_str(child_text(el_child(iq, "bind", NS_BIND), "jid"));
     struct xmpp_tiny_jid parts;
+    el e;
+    str jid;
     if (!el_is(iq, "iq", NS_CLIENT) || !run_is(el_attr(iq, "id"), BIND_ID))
         return ERR(UNEXPECTED);
-    if (run_is(type, "error"))
-        return keep_condition(x, el_child(iq, "error", NULL), NS_STANZA_ERRORS, ERR(BIND));
+    if (run_is(type, "error") && el_child(iq, "error", NULL, &e))
+        return keep_condition(x, &e, NS_STANZA_ERRORS, ERR(BIND));
+    el_child(iq, "bind", NS_BIND, &e);
+    get(&jid, child_text(&e, "jid", NULL));
     if (!run_is(type, "result") || !jid_parse(jid, &parts) || parts.resource.ptr == NULL ||
         !same_folded(parts.domain, x->jid.domain))
         return ERR(BIND);
@@ -2192,14 +2189,14 @@ static int bind_result(struct xmpp_tiny *x, el iq)
 }
 
 /* A child of the stream during the negotiation. */
-static int stream_unit(struct xmpp_tiny *x, el e)
+static int stream_unit(struct xmpp_tiny *x, const el *e)
 {
     run sasl = run_is(el_ns(e), NS_SASL) ? el_name(e) : NULL;
-    if (el_is(e, "error", NS_STREAMS))
-        return stream_error(x, e);
-    if (x->state == XMPP_TINY_STATE_BIND)
+    bool success = run_is(sasl, "success");
+    switch (x->state) {
+    case XMPP_TINY_STATE_BIND:
         return bind_result(x, e);
-    if (x->state == XMPP_TINY_STATE_PROCEED) {
+    case XMPP_TINY_STATE_PROCEED:
         if (el_is(e, "failure", NS_TLS))
             return ERR(NO_TLS);
         if (!el_is(e, "proceed", NS_TLS) || x->tok.in != x->tok.end)
@@ -2207,16 +2204,18 @@ static int stream_unit(struct xmpp_tiny *x, el e)
         x->flags &= (uint16_t)~F_OPEN;
         set_state(x, XMPP_TINY_STATE_SECURE);
         return 0;
-    }
-    if (x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS) {
+    case XMPP_TINY_STATE_CHALLENGE:
+    case XMPP_TINY_STATE_SUCCESS:
         if (run_is(sasl, "failure"))
             return keep_condition(x, e, NS_SASL, ERR(AUTH));
-        if (run_is(sasl, "challenge") && x->state == XMPP_TINY_STATE_CHALLENGE)
-            return sasl_challenge(x, e);
-        if (run_is(sasl, "success") || run_is(sasl, "challenge"))
-            return sasl_outcome(x, e, run_is(sasl, "success"));
+        if (x->state == XMPP_TINY_STATE_CHALLENGE && success)
+            return ERR(SERVER_PROOF); /* it has proved nothing yet */
+        if (!success && !run_is(sasl, "challenge"))
+            return ERR(UNEXPECTED);
+        return x->state == XMPP_TINY_STATE_CHALLENGE ? sasl_challenge(x, e) : sasl_outcome(x, e, success);
+    default:
+        return ERR(UNEXPECTED);
     }
-    return ERR(UNEXPECTED);
 }
 
 /* ==== Room 10: extensions =========================================================================
@@ -2252,33 +2251,36 @@ static int stanza_send(struct xmpp_tiny *x)
     return q->number;
 }
 
-/* Begins an iq request in a free place of the table. The id is random, so that nobody who was not
- * asked can answer. */
+/* A free place in the table of requests; MAX_REQUESTS if there is none. */
+static unsigned request_place(const struct xmpp_tiny *x)
+{
+    unsigned i = 0;
+    while (i < XMPP_TINY_MAX_REQUESTS && x->requests[i].number)
+        i++;
+    return i;
+}
+
+/* Begins an iq request. The id is random, so that nobody who was not asked can answer. */
 static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_t timeout)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
-    struct xmpp_tiny_request_ *q = x->requests;
-    uint8_t slot = 1;
-    int err = 0;
-    while (q->number && slot < XMPP_TINY_MAX_REQUESTS)
-        q++, slot++;
-    if (q->number)
-        err = ERR(AGAIN);
-    else if (!p->random(p->ctx, q->id, sizeof q->id))
-        err = ERR(RANDOM);
-    q->address = err ? q->address : jid_digest(to);
-    if (!err && to.ptr && q->address == 0)
-        err = ERR(ARGUMENT);
+    unsigned place = request_place(x);
+    struct xmpp_tiny_request_ *q = &x->requests[place];
     stanza_begin(x, "iq", to, run_str(type), ABSENT);
-    if (err) {
-        out_fail(&x->out, err);
+    if (place == XMPP_TINY_MAX_REQUESTS) {
+        out_fail(&x->out, ERR(AGAIN));
         return;
     }
-    q->deadline = now(x) + (timeout ? timeout : timeout_ms(x));
+    if (!p->random(p->ctx, q->id, sizeof q->id))
+        out_fail(&x->out, ERR(RANDOM));
     for (size_t i = 0; i < sizeof q->id; i++)
         q->id[i] = (uint8_t)base64_digits[q->id[i] & 31]; /* 5 bits each */
     out_attr(&x->out, "id", slice((const char *)q->id, sizeof q->id));
-    x->out.request = slot;
+    q->address = jid_digest(to);
+    if (to.ptr && q->address == 0)
+        out_fail(&x->out, ERR(ARGUMENT));
+    q->deadline = now(x) + (timeout ? timeout : timeout_ms(x));
+    x->out.request = (uint8_t)(place + 1);
 }
 
 /* Element and type of each condition, the type by its first letter. */
@@ -2296,46 +2298,50 @@ static const char conditions[] = "\0"
 #undef WAIT
     ;
 
-static int send_error(struct xmpp_tiny *x, el stanza, unsigned condition, str text)
+/* Begins what goes back to where a stanza came from. */
+static void reply_begin(struct xmpp_tiny *x, const el *stanza, const char *name, const char *type)
+{
+    stanza_begin(x, name, run_str(el_attr(stanza, "from")), ABSENT, ABSENT);
+    out_attr_run(&x->out, "type", type);
+    out_attr_run(&x->out, "id", el_attr(stanza, "id"));
+}
+
+static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, str text)
 {
     static const char kinds[] = "iq\0message\0presence";
-    run type = el_attr(stanza, "type"), name = el_name(stanza);
-    const char *row, *kind = run_is(name, "iq") ? kinds : run_is(name, "message") ? kinds + 3 : kinds + 11;
-    if (!run_is(name, kind) || run_is(type, "error") || run_is(type, "result") || condition == 0 ||
-        condition > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST)
+    run type = el_attr(stanza, "type");
+    const char *row = nth(conditions, condition), *kind = kinds;
+    while (!run_is(el_name(stanza), kind) && kind < kinds + sizeof kinds - 9)
+        kind += strlen(kind) + 1;
+    if (!run_is(el_name(stanza), kind) || run_is(type, "error") || run_is(type, "result"))
         return ERR(ARGUMENT);
-    row = nth(conditions, condition);
-    stanza_begin(x, kind, run_str(el_attr(stanza, "from")), STR("error"), run_str(el_attr(stanza, "id")));
+    reply_begin(x, stanza, kind, "error");
     out_start(&x->out, "error", NULL);
-    out_attr(&x->out, "type", run_str(*row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait"));
+    out_attr_run(&x->out, "type", *row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait");
     out_element(&x->out, row + 1, NS_STANZA_ERRORS, STR(""));
     out_element(&x->out, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
 }
 
-static void result_begin(struct xmpp_tiny *x, el iq)
-{
-    stanza_begin(x, "iq", run_str(el_attr(iq, "from")), STR("result"), run_str(el_attr(iq, "id")));
-}
-
 /* ---- In ---- */
 
-/* [RFC6120 8.3] */
-static void read_error(struct xmpp_tiny_event *event)
+/* What every stanza has; errors too. [RFC6120 8.1, 8.3] */
+static struct xmpp_tiny_event *read_common(struct xmpp_tiny *x, const el *stanza, enum xmpp_tiny_event_kind kind)
 {
-    event->error.code = ERR(STANZA);
-    read_condition(&event->error, el_child(event->el, "error", NULL), NS_STANZA_ERRORS);
-}
-
-static void read_common(struct xmpp_tiny_event *event, el stanza)
-{
-    memset(event, 0, sizeof *event);
-    event->el = stanza;
-    event->name = run_str(el_name(stanza));
-    event->from = run_str(el_attr(stanza, "from"));
-    event->to = run_str(el_attr(stanza, "to"));
-    event->id = run_str(el_attr(stanza, "id"));
-    event->type = run_str(el_attr(stanza, "type"));
+    struct xmpp_tiny_event *event = event_begin(x, kind);
+    el error;
+    event->el = *stanza;
+    get(&event->name, el_name(stanza));
+    get(&event->from, el_attr(stanza, "from"));
+    get(&event->to, el_attr(stanza, "to"));
+    get(&event->id, el_attr(stanza, "id"));
+    get(&event->type, el_attr(stanza, "type"));
+    if (str_is(event->type, "error")) {
+        event->error.code = ERR(STANZA);
+        if (el_child(stanza, "error", NULL, &error))
+            read_condition(&event->error, &error, NS_STANZA_ERRORS);
+    }
+    return event;
 }
 
 static int8_t priority_of(str text)
@@ -2361,50 +2367,51 @@ static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *
     return q->address == jid_digest(bare) || q->address == jid_digest(us.domain) || q->address == jid_digest(x->bound);
 }
 
-static int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q, struct xmpp_tiny_event *event)
+static int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
 {
     uint16_t number = q->number;
     int r;
-    event->kind = XMPP_TINY_EVENT_ANSWER;
-    event->request = number;
+    x->event.kind = XMPP_TINY_EVENT_ANSWER;
+    x->event.request = number;
     q->number = 0;
-    r = tell(x, event);
-    if (r == ERR(AGAIN) && event->el.at && q->number == 0)
-        q->number = number;
+    r = tell(x);
+    if (r != ERR(AGAIN) || x->event.el.at == 0 || q->number)
+        return 0;
+    q->number = number;
     return r;
 }
 
-static int iq_answer(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
+static int iq_answer(struct xmpp_tiny *x)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        if (q->number && same(event->id, slice((const char *)q->id, sizeof q->id)) && answers(x, q, event->from)) {
-            int r = answer_tell(x, q, event);
-            return r == ERR(AGAIN) ? r : 0;
-        }
+        if (q->number && same(x->event.id, slice((const char *)q->id, sizeof q->id)) && answers(x, q, x->event.from))
+            return answer_tell(x, q);
     }
     trace(x, '-', "answer to nothing asked", 23, false);
     return 0;
 }
 
 /* [RFC6120 8.2.3, 8.4]: ping [XEP-0199] after the application's handlers. Returns what a handler does. */
-static int iq_request(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
+static int iq_request(struct xmpp_tiny *x)
 {
     const struct xmpp_tiny_config *c = x->config;
-    el payload = el_child(event->el, NULL, "*");
-    bool get = str_is(event->type, "get");
+    const struct xmpp_tiny_event *event = &x->event;
+    el payload, second;
+    bool get = str_is(event->type, "get"), one = el_child(&event->el, NULL, "*", &payload);
     int r = XMPP_TINY_CONDITION_SERVICE_UNAVAILABLE;
-    if (event->id.ptr == NULL || payload.at == 0 || el_next(payload, NULL, "*").at || (!get && !str_is(event->type, "set")))
+    second = payload;
+    if (event->id.ptr == NULL || !one || el_next(&second, NULL, "*") || (!get && !str_is(event->type, "set")))
         return XMPP_TINY_CONDITION_BAD_REQUEST;
     for (size_t i = 0; i < c->handler_count; i++)
-        if (el_is(payload, c->handlers[i].name, c->handlers[i].ns)) {
+        if (el_is(&payload, c->handlers[i].name, c->handlers[i].ns)) {
             x->flags |= F_BUSY;
             r = c->handlers[i].fn(x, event, c->user);
             x->flags &= (uint16_t)~F_BUSY;
             return r;
         }
-    if (get && el_is(payload, "ping", NS_PING)) {
-        result_begin(x, event->el);
+    if (get && el_is(&payload, "ping", NS_PING)) {
+        reply_begin(x, &event->el, "iq", "result");
         r = stanza_send(x);
     }
     return r;
@@ -2412,53 +2419,46 @@ static int iq_request(struct xmpp_tiny *x, struct xmpp_tiny_event *event)
 
 /* A child of the stream while online, or while the stream closes. Returns 0; AGAIN: not handled yet; or
  * an error the connection fails with. */
-static int stanza_unit(struct xmpp_tiny *x, el e)
+static int stanza_unit(struct xmpp_tiny *x, const el *e)
 {
-    struct xmpp_tiny_event event;
     bool client = run_is(el_ns(e), NS_CLIENT);
+    run name = el_name(e);
+    struct xmpp_tiny_event *event;
     int r = 0;
-    if (el_is(e, "error", NS_STREAMS))
-        return stream_error(x, e);
-    read_common(&event, e);
-    event.kind = XMPP_TINY_EVENT_ELEMENT;
-    if (client && str_is(event.type, "error"))
-        read_error(&event);
-    if (client && str_is(event.name, "iq")) {
-        if (event.error.code || str_is(event.type, "result"))
-            return iq_answer(x, &event);
+    event = read_common(x, e, XMPP_TINY_EVENT_ELEMENT);
+    if (client && run_is(name, "iq")) {
+        if (event->error.code || str_is(event->type, "result"))
+            return iq_answer(x);
         if (x->state == XMPP_TINY_STATE_ONLINE)
-            r = iq_request(x, &event);
+            r = iq_request(x);
         if (r > 0)
             r = send_error(x, e, (unsigned)r, ABSENT);
-    } else {
-        if (client && str_is(event.name, "message")) {
-            event.kind = XMPP_TINY_EVENT_MESSAGE;
-            event.subject = run_str(child_text(e, "subject"));
-            event.body = run_str(child_text(e, "body"));
-            event.thread = run_str(child_text(e, "thread"));
-        } else if (client && str_is(event.name, "presence")) {
-            event.kind = XMPP_TINY_EVENT_PRESENCE;
-            event.show = run_str(child_text(e, "show"));
-            event.status = run_str(child_text(e, "status"));
-            event.priority = priority_of(run_str(child_text(e, "priority")));
-        }
-        r = tell(x, &event);
+        return r == ERR(AGAIN) ? r : 0;
     }
-    return r == ERR(AGAIN) ? r : 0;
+    if (client && run_is(name, "message")) {
+        event->kind = XMPP_TINY_EVENT_MESSAGE;
+        get(&event->subject, child_text(e, "subject", NULL));
+        get(&event->body, child_text(e, "body", NULL));
+        get(&event->thread, child_text(e, "thread", NULL));
+    } else if (client && run_is(name, "presence")) {
+        event->kind = XMPP_TINY_EVENT_PRESENCE;
+        get(&event->show, child_text(e, "show", NULL));
+        get(&event->status, child_text(e, "status", NULL));
+        event->priority = priority_of(run_str(child_text(e, "priority", NULL)));
+    }
+    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
 }
 
 /* A stanza that was too big to keep. */
-static int stanza_skipped(struct xmpp_tiny *x, el e)
+static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 {
-    struct xmpp_tiny_event event;
-    read_common(&event, e);
-    if (str_is(event.name, "iq") && x->state == XMPP_TINY_STATE_ONLINE &&
+    if (run_is(el_name(e), "iq") && x->state == XMPP_TINY_STATE_ONLINE &&
         send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, ABSENT) == ERR(AGAIN))
         return ERR(AGAIN);
-    event.kind = XMPP_TINY_EVENT_SKIPPED;
-    event.size = x->tok.bytes;
-    event.error.code = ERR(XML_LIMIT);
-    tell(x, &event);
+    read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
+    x->event.size = x->tok.bytes;
+    x->event.error.code = ERR(XML_LIMIT);
+    tell(x);
     return 0;
 }
 
@@ -2467,12 +2467,10 @@ static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        struct xmpp_tiny_event event;
-        if (q->number == 0 || (why == ERR(TIMEOUT) && (int32_t)(q->deadline - at) > 0))
-            continue;
-        memset(&event, 0, sizeof event);
-        event.error.code = why;
-        answer_tell(x, q, &event);
+        if (q->number && (why != ERR(TIMEOUT) || (int32_t)(q->deadline - at) <= 0)) {
+            event_begin(x, XMPP_TINY_EVENT_ANSWER)->error.code = why;
+            answer_tell(x, q);
+        }
     }
 }
 
@@ -2508,15 +2506,18 @@ static void closed(struct xmpp_tiny *x)
 {
     bool again = x->flags & F_REDIRECT;
     x->flags = 0;
+    x->held = 0;
     wipe(&x->sasl, sizeof x->sasl);
+    wipe(x->out.buf, x->out.size);
+    x->out.begin = x->out.commit = x->out.end = 0;
     if (again) {
-        x->out.begin = x->out.commit = x->out.end = x->out.stanzas = 0;
+        x->out.stanzas = 0;
         set_state(x, XMPP_TINY_STATE_OPEN);
         return;
     }
-    requests_expire(x, 0, ERR(LOST));
-    x->bound = ABSENT;
     set_state(x, XMPP_TINY_STATE_OFF);
+    x->bound = ABSENT;
+    requests_expire(x, 0, ERR(LOST));
     tell_kind(x, XMPP_TINY_EVENT_CLOSED);
 }
 
@@ -2553,7 +2554,7 @@ static void report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, in
 static void received(struct xmpp_tiny *x, size_t len)
 {
     bool secret = x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS;
-    trace(x, '<', x->tok.buf + x->tok.end, len, secret);
+    trace(x, '<', x->tok.end, len, secret);
     tok_fed(&x->tok, len);
 }
 
@@ -2581,19 +2582,21 @@ static int dispatch(struct xmpp_tiny *x, int found)
     case TOK_HEADER:
         return stream_header(x);
     case TOK_OPEN:
-        if (x->state == XMPP_TINY_STATE_FEATURES && x->tok.level == 1 && el_is(e, "features", NS_STREAMS))
+        if (x->state == XMPP_TINY_STATE_FEATURES && x->tok.level == 1 && el_is(&e, "features", NS_STREAMS))
             tok_enter(&x->tok);
         return 0;
     case TOK_LEFT:
         return stream_features(x);
     case TOK_UNIT:
         if (x->tok.level > 1)
-            return stream_feature(x, e, false);
-        return stanzas ? stanza_unit(x, e) : stream_unit(x, e);
+            return stream_feature(x, &e, false);
+        if (el_is(&e, "error", NS_STREAMS))
+            return stream_error(x, &e);
+        return stanzas ? stanza_unit(x, &e) : stream_unit(x, &e);
     case TOK_SKIPPED:
         if (x->tok.level > 1)
-            return stream_feature(x, e, true);
-        return stanzas ? stanza_skipped(x, e) : ERR(XML_LIMIT);
+            return stream_feature(x, &e, true);
+        return stanzas ? stanza_skipped(x, &e) : ERR(XML_LIMIT);
     case TOK_END:
         if (x->state != XMPP_TINY_STATE_CLOSE)
             return ERR(CLOSED);
@@ -2670,7 +2673,8 @@ static uint32_t step(struct xmpp_tiny *x)
 {
     bool more = work(x);
     uint32_t wait;
-    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE) {
+    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
+        request_place(x) < XMPP_TINY_MAX_REQUESTS) {
         x->flags &= (uint16_t)~F_ROOM;
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
     }
@@ -2750,17 +2754,19 @@ static bool pump(struct xmpp_tiny *x)
 
 static uint32_t poll(struct xmpp_tiny *x)
 {
-    uint32_t wait = 0;
+    uint32_t wait;
     for (int i = 0; i < PUMP_ROUNDS; i++) {
         bool moved = pump(x);
         bool derived = x->state == XMPP_TINY_STATE_KEYS;
         wait = step(x);
         if (x->state == XMPP_TINY_STATE_OFF)
             return XMPP_TINY_FOREVER;
-        if (derived || (!moved && wait))
+        if (!moved && wait)
+            return wait;
+        if (derived)
             break;
     }
-    return wait;
+    return 0;
 }
 
 /* ==== Room 13: hall ===============================================================================
@@ -2783,12 +2789,12 @@ bool xmpp_tiny_same(str a, str b)
 #endif
 
 static const char error_names[] = "OK\0"
-#define XMPP_TINY_X(name, origin, text) NAME_OR_EMPTY(#name) "\0"
+#define XMPP_TINY_X(name, origin, text, condition) NAME_OR_EMPTY(#name) "\0"
     XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
     ;
 static const uint8_t error_origins[] = {XMPP_TINY_ORIGIN_CALL,
-#define XMPP_TINY_X(name, origin, text) XMPP_TINY_ORIGIN_##origin,
+#define XMPP_TINY_X(name, origin, text, condition) XMPP_TINY_ORIGIN_##origin,
                                         XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
 };
@@ -2809,7 +2815,7 @@ const char *xmpp_tiny_err_text(int err)
 {
 #if XMPP_TINY_ENABLE_NAMES > 1
     static const char texts[] = "no error\0"
-#define XMPP_TINY_X(name, origin, text) text "\0"
+#define XMPP_TINY_X(name, origin, text, condition) text "\0"
         XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
         ;
@@ -2832,32 +2838,35 @@ bool xmpp_tiny_found(el e)
 
 str xmpp_tiny_name(el e)
 {
-    return run_str(el_name(e));
+    return run_str(el_name(&e));
 }
 
 str xmpp_tiny_ns(el e)
 {
-    return run_str(el_ns(e));
+    return run_str(el_ns(&e));
 }
 
 bool xmpp_tiny_is(el e, const char *name, const char *ns)
 {
-    return el_is(e, name, ns ? ns : NS_CLIENT);
+    return el_is(&e, name, ns ? ns : NS_CLIENT);
 }
 
 el xmpp_tiny_child(el parent, const char *name, const char *ns)
 {
-    return el_child(parent, name, ns);
+    el e;
+    el_child(&parent, name, ns, &e);
+    return e;
 }
 
 el xmpp_tiny_next(el e, const char *name, const char *ns)
 {
-    return el_next(e, name, ns);
+    el_next(&e, name, ns);
+    return e;
 }
 
 str xmpp_tiny_attr(el e, const char *name)
 {
-    return run_str(el_attr(e, name));
+    return run_str(el_attr(&e, name));
 }
 
 bool xmpp_tiny_attr_next(el e, uint16_t *iter, str *name, str *ns, str *value)
@@ -2879,12 +2888,12 @@ bool xmpp_tiny_attr_next(el e, uint16_t *iter, str *name, str *ns, str *value)
 
 str xmpp_tiny_text(el e)
 {
-    return run_str(el_text(e));
+    return run_str(el_text(&e));
 }
 
 str xmpp_tiny_text_after(el e)
 {
-    return run_str(e.at ? el_end(e) : NULL);
+    return run_str(e.at ? el_end(&e) : NULL);
 }
 
 int xmpp_tiny_jid_parse(str text, struct xmpp_tiny_jid *jid)
@@ -2962,6 +2971,7 @@ int xmpp_tiny_disconnect(struct xmpp_tiny *x)
     bool online = x->state == XMPP_TINY_STATE_ONLINE;
     if (x->state == XMPP_TINY_STATE_OFF)
         return ERR(STATE);
+    x->flags &= (uint16_t)~F_REDIRECT;
     if (x->state == XMPP_TINY_STATE_CLOSE || x->state == XMPP_TINY_STATE_SHUT)
         return 0;
     if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)
@@ -3076,7 +3086,9 @@ int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 
 int xmpp_tiny_reject(struct xmpp_tiny *x, el stanza, enum xmpp_tiny_condition condition, str text)
 {
-    return send_error(x, stanza, (unsigned)condition, text);
+    if (condition <= XMPP_TINY_CONDITION_NONE_ || condition > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST)
+        return ERR(ARGUMENT);
+    return send_error(x, &stanza, (unsigned)condition, text);
 }
 
 void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)
@@ -3091,7 +3103,7 @@ void xmpp_tiny_begin_request(struct xmpp_tiny *x, const char *type, str to, uint
 
 void xmpp_tiny_begin_result(struct xmpp_tiny *x, el iq)
 {
-    result_begin(x, iq);
+    reply_begin(x, &iq, "iq", "result");
 }
 
 void xmpp_tiny_put_start(struct xmpp_tiny *x, const char *name, const char *ns)

@@ -54,7 +54,7 @@ extern "C" {
 #define XMPP_TINY_ENABLE_TRACE 1
 #endif
 
-#define XMPP_TINY_RX_MIN 768    /* smallest receive buffer, bytes; 2,048 is comfortable */
+#define XMPP_TINY_RX_MIN 1024   /* smallest receive buffer, bytes; 2,048 is comfortable */
 #define XMPP_TINY_RX_MAX 65535  /* largest */
 #define XMPP_TINY_TX_MIN 768    /* smallest transmit buffer, bytes; 1,024 is comfortable */
 #define XMPP_TINY_TX_MAX 65535  /* largest */
@@ -79,63 +79,65 @@ struct xmpp_tiny_str xmpp_tiny_str(const char *text);
 bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
 
 /* ---- Errors ------------------------------------------------------------------------------------
- * name, origin, meaning. The first error of a connection wins and stays until the next connect. */
+ * name, origin, meaning, and the stream error by which the server is told, if it is. The first error of
+ * a connection wins and stays until the next connect. */
 /* clang-format off */
 #define XMPP_TINY_ERRORS(X) \
     /* answers to a call; the connection goes on */ \
-    X(AGAIN,          CALL,   "not now: try again after XMPP_TINY_EVENT_ROOM") \
-    X(STATE,          CALL,   "not legal in this state") \
-    X(CONFIG,         CALL,   "the configuration is incomplete or out of range") \
-    X(ARGUMENT,       CALL,   "an argument is missing or malformed") \
-    X(TEXT,           CALL,   "text is not UTF-8 or holds characters XML forbids") \
-    X(TOO_BIG,        CALL,   "the stanza can never fit the transmit buffer") \
+    X(AGAIN,          CALL,   "not now: try again after XMPP_TINY_EVENT_ROOM", "") \
+    X(STATE,          CALL,   "not legal in this state", "") \
+    X(CONFIG,         CALL,   "the configuration is incomplete or out of range", "") \
+    X(ARGUMENT,       CALL,   "an argument is missing or malformed", "") \
+    X(TEXT,           CALL,   "text is not UTF-8 or holds characters XML forbids", "") \
+    X(TOO_BIG,        CALL,   "the stanza can never fit the transmit buffer", "") \
+    X(STANZA,         CALL,   "a stanza came back as an error", "") \
     /* network */ \
-    X(LOOKUP,         NET,    "the host name could not be resolved") \
-    X(CONNECT,        NET,    "no address of the host accepted a connection") \
-    X(LOST,           NET,    "the connection broke") \
-    X(ENDED,          NET,    "the server ended the connection without closing the stream") \
-    X(TIMEOUT,        TIME,   "the awaited answer did not come in time") \
-    X(RANDOM,         LOCAL,  "the platform has no random numbers") \
-    X(BUG,            LOCAL,  "the library or its port broke its own rules") \
+    X(LOOKUP,         NET,    "the host name could not be resolved", "") \
+    X(CONNECT,        NET,    "no address of the host accepted a connection", "") \
+    X(LOST,           NET,    "the connection broke", "") \
+    X(ENDED,          NET,    "the server ended the connection without closing the stream", "") \
+    X(TIMEOUT,        TIME,   "the awaited answer did not come in time", "connection-timeout") \
+    X(RANDOM,         LOCAL,  "the platform has no random numbers", "") \
+    X(BUG,            LOCAL,  "the library or its port broke its own rules", "") \
     /* TLS and the server's identity */ \
-    X(NO_TLS,         TLS,    "the server does not offer TLS") \
-    X(TLS,            TLS,    "the TLS handshake or a record failed") \
-    X(TLS_RECORD,     TLS,    "a TLS record exceeds the buffer: give the TLS port a larger one") \
-    X(TRUNCATED,      TLS,    "the connection was cut without TLS close_notify") \
-    X(CERT,           TLS,    "the server's certificate is malformed or not acceptable") \
-    X(CERT_UNTRUSTED, TLS,    "no trust anchor vouches for the server's certificate") \
-    X(CERT_NAME,      TLS,    "the certificate is not for the JID's domain") \
-    X(CERT_TIME,      TLS,    "the certificate is expired or not yet valid") \
-    X(CLOCK,          TLS,    "the time is unknown: certificates cannot be checked") \
+    X(NO_TLS,         TLS,    "the server does not offer TLS", "") \
+    X(TLS,            TLS,    "the TLS handshake or a record failed", "") \
+    X(TLS_RECORD,     TLS,    "a TLS record exceeds the buffer: give the TLS port a larger one", "") \
+    X(TRUNCATED,      TLS,    "the connection was cut without TLS close_notify", "") \
+    X(CERT,           TLS,    "the server's certificate is malformed or not acceptable", "") \
+    X(CERT_UNTRUSTED, TLS,    "no trust anchor vouches for the server's certificate", "") \
+    X(CERT_NAME,      TLS,    "the certificate is not for the JID's domain", "") \
+    X(CERT_TIME,      TLS,    "the certificate is expired or not yet valid", "") \
+    X(CLOCK,          TLS,    "the time is unknown: certificates cannot be checked", "") \
     /* XML from the server */ \
-    X(XML,            XML,    "not well-formed XML") \
-    X(XML_RESTRICTED, XML,    "XML that XMPP forbids: comment, instruction, DTD or entity") \
-    X(XML_ENCODING,   XML,    "not UTF-8") \
-    X(XML_PREFIX,     XML,    "an undeclared or misused namespace prefix") \
-    X(XML_LIMIT,      XML,    "an element of the stream itself exceeds a bound or the receive buffer") \
+    X(XML,            XML,    "not well-formed XML", "not-well-formed") \
+    X(XML_RESTRICTED, XML,    "XML that XMPP forbids: comment, instruction, DTD or entity", "restricted-xml") \
+    X(XML_ENCODING,   XML,    "not UTF-8", "unsupported-encoding") \
+    X(XML_PREFIX,     XML,    "an undeclared or misused namespace prefix", "bad-namespace-prefix") \
+    X(XML_LIMIT,      XML,    "an element exceeds a bound or the receive buffer", "policy-violation") \
     /* stream */ \
-    X(HEADER,         STREAM, "the stream header has a wrong name, namespace or version") \
-    X(FROM,           STREAM, "the stream header is from another domain") \
-    X(FEATURES,       STREAM, "the server lacks a feature the client needs") \
-    X(UNEXPECTED,     STREAM, "an element that is not allowed here") \
-    X(STREAM,         STREAM, "the server closed the stream with an error") \
-    X(CLOSED,         STREAM, "the server closed the stream") \
-    X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often") \
-    X(BIND,           STREAM, "the server refused to bind a resource") \
-    X(STANZA,         STREAM, "a stanza came back as an error; the connection goes on") \
+    X(HEADER,         STREAM, "the stream header has a wrong name or namespace", "invalid-namespace") \
+    X(VERSION,        STREAM, "the stream is not of version 1.0 or later", "unsupported-version") \
+    X(FROM,           STREAM, "the stream header is from another domain", "invalid-from") \
+    X(FEATURES,       STREAM, "the server lacks a feature the client needs", "unsupported-feature") \
+    X(UNEXPECTED,     STREAM, "an element that is not allowed here", "unsupported-stanza-type") \
+    X(STREAM,         STREAM, "the server closed the stream with an error", "") \
+    X(CLOSED,         STREAM, "the server closed the stream", "") \
+    X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often", "") \
+    X(BIND,           STREAM, "the server refused to bind a resource", "") \
     /* SASL */ \
-    X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed") \
-    X(AUTH,           SASL,   "the server refused the credentials") \
-    X(SASL,           SASL,   "a SASL message of the server is malformed") \
-    X(NONCE,          SASL,   "the server's nonce does not extend ours") \
-    X(ITERATIONS,     SASL,   "the iteration count is outside the allowed range") \
-    X(SERVER_PROOF,   SASL,   "the server could not prove that it knows the password") \
-    X(BINDING,        SASL,   "the TLS port could not give the channel binding")
+    X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed", "") \
+    X(AUTH,           SASL,   "the server refused the credentials", "") \
+    X(SASL,           SASL,   "a SASL message of the server is malformed", "not-authorized") \
+    X(NONCE,          SASL,   "the server's nonce does not extend ours", "not-authorized") \
+    X(ITERATIONS,     SASL,   "the iteration count is outside the allowed range", "not-authorized") \
+    X(SERVER_PROOF,   SASL,   "the server could not prove that it knows the password", "not-authorized") \
+    X(BINDING,        SASL,   "the TLS port could not give the channel binding", "")
 /* clang-format on */
 
 enum xmpp_tiny_err {
     XMPP_TINY_ERR_FIRST_ = -64, /* private: the table counts up from here */
-#define XMPP_TINY_X(name, origin, text) XMPP_TINY_ERR_##name,
+#define XMPP_TINY_X(name, origin, text, condition) XMPP_TINY_ERR_##name,
     XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
 };
@@ -505,18 +507,19 @@ struct xmpp_tiny_utf8_ {
     uint8_t need, size;
 };
 struct xmpp_tiny_tok_ {
-    char *buf;
-    uint16_t size;     /* of buf */
-    uint16_t base;     /* where units begin; before it lies what is kept */
-    uint16_t in, end;  /* unread input: buf[in..end) */
-    uint16_t out;      /* compact form: buf[base..out) */
-    uint16_t tag, mark, colon, keep;
-    uint16_t depth, level; /* open elements; depth at which units begin */
-    uint16_t open[XMPP_TINY_MAX_DEPTH];
-    uint32_t hash, seen, bytes;
+    uint8_t state, tail, count, flags;
+    char quote;
+    bool colon, skip;
+    uint32_t depth, level;       /* open elements; depth at which units begin */
     struct xmpp_tiny_utf8_ utf8;
-    uint8_t state, quote, tail, count, flags;
-    int8_t skip;
+    char *buf, *limit;           /* all of it */
+    char *base;                  /* where units begin; before it lies what is kept */
+    const char *in, *from;       /* unread input: in..end; where this call began */
+    char *end;
+    char *out;                   /* compact form: base..out */
+    char *tag, *mark, *keep;     /* of the tag and the name in progress; of what is known of a unit */
+    uint32_t hash, seen, bytes;
+    uint16_t open[XMPP_TINY_MAX_DEPTH];
 };
 struct xmpp_tiny_out_ {
     char *buf;
@@ -527,11 +530,11 @@ struct xmpp_tiny_out_ {
     const char *names[6];
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t u[XMPP_TINY_KEY_MAX + 2], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
-    struct xmpp_tiny_str first, challenge, nonce, salt;
-    uint32_t iterations, left;
-    uint16_t offered;
     uint8_t mechanism, binding, bindings, flags;
+    uint16_t offered;
+    uint32_t iterations, left;
+    struct xmpp_tiny_str first, challenge, nonce, salt;
+    uint8_t u[XMPP_TINY_KEY_MAX + 2], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
 };
 struct xmpp_tiny_request_ {
     uint8_t id[16]; /* random letters */
@@ -540,18 +543,18 @@ struct xmpp_tiny_request_ {
     uint16_t number; /* 0: free */
 };
 struct xmpp_tiny {
-    const struct xmpp_tiny_config *config;
     struct xmpp_tiny_tok_ tok;
+    const struct xmpp_tiny_config *config;
+    uint8_t state, features, redirects, held;
+    uint16_t flags, next_request, port;
+    uint32_t deadline, write_deadline;
     struct xmpp_tiny_out_ out;
+    struct xmpp_tiny_jid jid; /* of the configuration */
+    struct xmpp_tiny_str host, bound;
+    struct xmpp_tiny_error error;
+    struct xmpp_tiny_event event; /* being told */
     struct xmpp_tiny_sasl_ sasl;
     struct xmpp_tiny_request_ requests[XMPP_TINY_MAX_REQUESTS];
-    struct xmpp_tiny_error error;
-    struct xmpp_tiny_jid jid; /* of the configuration */
-    struct xmpp_tiny_str bound;
-    uint32_t deadline, write_deadline;
-    struct xmpp_tiny_str host;
-    uint16_t next_request, port, flags;
-    uint8_t state, features, redirects, held;
 };
 
 /* ---- Life of a connection ---------------------------------------------------------------------- */
