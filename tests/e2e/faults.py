@@ -3,7 +3,6 @@
 no credential and no stanza leaves where none may."""
 
 import re
-import socket
 
 from fake import BINDING, SASL, STARTTLS, STREAMS, TLS, Fake, encode, mechanisms
 from harness import Cli, Failure, free_ports, same
