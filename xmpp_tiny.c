@@ -725,21 +725,24 @@ static int special(struct xmpp_tiny_tok_ *t, char *c)
     return (uint8_t)*c >= RUN_END && (*c >= ' ' || *c == '\t' || *c == '\n') ? 1 : ERR(XML);
 }
 
-/* One byte of a character beyond ASCII; written as it is. */
-static int beyond_ascii(struct xmpp_tiny_tok_ *t, char c)
+/* A character beyond ASCII, as far as it is there; written as it is. */
+static int beyond_ascii(struct xmpp_tiny_tok_ *t)
 {
     bool name = t->state >= S_NAME;
     t->tail = TAIL_NONE;
-    *t->out++ = c;
-    if (!utf8_take(&t->utf8, (uint8_t)c))
-        return ERR(XML_ENCODING);
+    do {
+        char c = *t->in++;
+        *t->out++ = c;
+        if (!utf8_take(&t->utf8, (uint8_t)c))
+            return ERR(XML_ENCODING);
+        if (t->skip && name && t->state != S_ATTR)
+            t->seen = t->seen * 33 + (uint8_t)c;
+    } while (t->utf8.need && t->in < t->end);
     if (name && t->utf8.need == 0) {
         if (!name_char(t->utf8.point, t->flags & T_FIRST))
             return ERR(XML);
         t->flags &= (uint8_t)~T_FIRST;
     }
-    if (t->skip && name && t->state != S_ATTR)
-        t->seen = t->seen * 33 + (uint8_t)c;
     return 0;
 }
 
@@ -878,16 +881,20 @@ static int take_text(struct xmpp_tiny_tok_ *t)
         if (p == t->end)
             return 0;
     }
-    t->in = p + 1;
     c = *p;
     if ((uint8_t)c >= 0x80 || t->utf8.need)
-        return beyond_ascii(t, c);
+        return beyond_ascii(t);
+    t->in = p + 1;
     if (c == '<' && t->state == S_TEXT) {
         t->state = S_LT;
         return 0;
     }
     if (c == t->quote && t->state == S_VALUE) {
         t->state = S_TAG;
+        if (t->in < t->end && *t->in == ' ') {
+            t->state = S_SPACED;
+            t->in++;
+        }
         *t->out = C_BODY; /* until something else ends the value */
         if (t->skip)
             return 0;
@@ -906,10 +913,8 @@ static int take_name(struct xmpp_tiny_tok_ *t)
 {
     const char *p = t->in, *end = t->end;
     char *o = t->out, c = *p;
-    if ((uint8_t)c >= 0x80 || t->utf8.need) {
-        t->in++;
-        return beyond_ascii(t, c);
-    }
+    if ((uint8_t)c >= 0x80 || t->utf8.need)
+        return beyond_ascii(t);
     if ((t->flags & T_FIRST) && !IN_CLASS(c, IN_FIRST))
         return ERR(XML);
     t->flags &= (uint8_t)~T_FIRST;
