@@ -68,6 +68,16 @@ docs=$(ls README.md DESIGN.md CHANGELOG.md examples/*/README.md 2>/dev/null)
     done
 }
 
+# buffer, macro, header: the smallest size in README.md is that of the header.
+smallest() {
+    number=$(sed -n "s/^#define $2 \([0-9]*\).*/\1/p" "$3" | sed 's/\([0-9]\)\([0-9][0-9][0-9]\)$/\1,\2/')
+    try "README.md gives $number bytes as the smallest $1" found "| $1 | $number B |" README.md
+}
+smallest '`rx`' XMPP_TINY_RX_MIN xmpp_tiny.h
+smallest '`tx`' XMPP_TINY_TX_MIN xmpp_tiny.h
+smallest 'TLS `in`' XMPP_TINY_BEARSSL_IN_MIN port/bearssl.h
+smallest 'TLS `out`' XMPP_TINY_BEARSSL_OUT_MIN port/bearssl.h
+
 words=$(awk '/^- / && NF - 1 > 5' CHANGELOG.md)
 try "CHANGELOG.md has at most five words a line: $words" test -z "$words"
 version=$(sed -n 's/^#define XMPP_TINY_VERSION "\(.*\)"/\1/p' xmpp_tiny.h)
