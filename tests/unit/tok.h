@@ -148,6 +148,14 @@ static inline void reader_opened(struct reader *r)
     }
 }
 
+/* The unit's cursor must stop at the unit's end. */
+static inline void reader_alone(struct reader *r)
+{
+    struct xmpp_tiny_el e = tok_unit(&r->tok);
+    if (xmpp_tiny_found(xmpp_tiny_next(e, NULL, "*")) || xmpp_tiny_text_after(e).len)
+        tape_text(&r->log, " (runs on)");
+}
+
 static inline void reader_result(struct reader *r, int result)
 {
     char bytes[24];
@@ -166,6 +174,7 @@ static inline void reader_result(struct reader *r, int result)
         tape_element(&r->log, tok_unit(&r->tok));
         if (r->log.len < from + r->open.len || memcmp(r->log.text + from, r->open.text, r->open.len) != 0)
             tape_text(&r->log, " (opened otherwise)");
+        reader_alone(r);
         if (r->hold)
             tok_hold(&r->tok);
         return;
@@ -175,6 +184,7 @@ static inline void reader_result(struct reader *r, int result)
         tape_tag(&r->log, tok_unit(&r->tok));
         if (!r->tok.skip)
             tape_text(&r->log, " (why?)");
+        reader_alone(r);
         return;
     case TOK_LEFT:
         tape_record(&r->log, "L");
