@@ -446,7 +446,10 @@ class Speaker:
         lines = [json.dumps(event) for event in self.events[-12:]]
         if self.stray:
             lines.append(f"stray output {self.stray[-3:]!r}")
-        return "\n    ".join(lines + self.stderr().splitlines()[-12:])
+        errors = self.stderr().splitlines()
+        # Of a sanitizer's report the beginning tells most.
+        begin = next((at for at, line in enumerate(errors) if "Sanitizer" in line or "runtime error" in line), -12)
+        return "\n    ".join(lines + errors[begin:][:12])
 
     def _find(self, kind, fields):
         for at, event in enumerate(self.events):
