@@ -392,9 +392,10 @@ static run ref_run(const char *buf, unsigned ref)
     return ref == REF_XML ? NS_XML : buf + ref;
 }
 
-/* The local name behind the kind byte of an element or attribute. */
+/* The local name of an element or attribute at its kind byte or the padding before it. */
 static run name_of(const char *p)
 {
+    p = skip_pad(p);
     return p + (*p == C_ELEM_NS || *p == C_ATTR_NS ? 3 : 1);
 }
 
@@ -433,7 +434,7 @@ static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, size
         return REF_XML;
     uri = declared(t->tag, prefix, len);
     for (unsigned i = t->depth; uri == NULL && i > 0; i--)
-        uri = declared(skip_pad(t->buf + t->open[i - 1]), prefix, len);
+        uri = declared(t->buf + t->open[i - 1], prefix, len);
     return uri ? (unsigned)(uri - t->buf) : 0;
 }
 
@@ -503,7 +504,7 @@ static uint32_t name_hash(uint32_t h, const char *p, const char *end)
 
 static uint32_t elem_hash(const char *e)
 {
-    run name = name_of(skip_pad(e));
+    run name = name_of(e);
     return name_hash(0, name, run_end(name));
 }
 
@@ -522,10 +523,11 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
     else
         t->seen = elem_hash(t->tag); /* needed inside a tag, harmless elsewhere */
     if (t->keep > t->base && t->keep > last)
-        t->keep = t->buf + (run_end(name_of(skip_pad(t->base))) - t->buf);
+        t->keep = t->buf + (run_end(name_of(t->base)) - t->buf);
     if (t->keep > last)
         return ERR(XML_LIMIT);
-    t->skip = 1;
+    t->skip = true;
+    t->stop = t->limit + 1; /* never */
     if (t->keep > t->base) {
         *t->keep++ = C_BODY;
         *t->keep++ = C_END;
@@ -536,7 +538,7 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
 
 /* ---- Tags ---- */
 
-/* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
+/* [XML 2.8]: version 1.0, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static int declaration(struct xmpp_tiny_tok_ *t)
 {
     const char *a;
@@ -545,7 +547,7 @@ static int declaration(struct xmpp_tiny_tok_ *t)
     if (!run_is(t->tag + 1, "xml"))
         return ERR(XML_RESTRICTED);
     a = attr_first(t->tag);
-    if (*a == C_BODY || !run_is(a + 1, "version") || memcmp(attr_value(a), "1.", 2) != 0)
+    if (*a == C_BODY || !run_is(a + 1, "version") || !run_is(attr_value(a), "1.0"))
         return ERR(XML);
     for (; *a != C_BODY; a = attr_next(a))
         if (run_is(a + 1, "encoding") && !same_folded(run_str(attr_value(a)), STR("utf-8")))
@@ -614,6 +616,7 @@ static int pop(struct xmpp_tiny_tok_ *t)
     if (t->depth > t->level)
         return TOK_MORE;
     t->state = S_BETWEEN;
+    *(t->skip ? t->keep : t->out) = C_END; /* the unit has no sibling */
     if (t->depth == t->level)
         return !t->skip ? TOK_UNIT : t->hash ? ERR(XML) : TOK_SKIPPED;
     t->level--;
@@ -716,8 +719,6 @@ static int special(struct xmpp_tiny_tok_ *t, char *c)
         t->out -= t->skip ? 0 : 2;
         return 0;
     }
-    if (*c == '\n' && tail == TAIL_CR)
-        return 0;
     if (*c == '\r')
         t->tail = TAIL_CR;
     if (*c == '\r' || *c == '\n' || *c == '\t')
@@ -795,7 +796,7 @@ static int name_done(struct xmpp_tiny_tok_ *t)
         t->state = S_CLOSED;
     } else if (t->state == S_NAME) {
         t->state = S_TAG;
-        if (!t->skip && t->depth == t->level)
+        if (!t->skip && t->depth == t->level && t->out < t->stop)
             t->keep = t->out;
     } else {
         t->state = S_EQ;
@@ -839,6 +840,7 @@ static int between(struct xmpp_tiny_tok_ *t, char c)
         return IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
     t->out = t->keep = t->base;
     t->skip = false;
+    t->stop = t->limit - SLACK;
     t->state = S_LT;
     t->bytes = (uint32_t)(t->from - t->in + 1);
     return 0;
@@ -852,6 +854,7 @@ static const char *copy_plain(const char *p, const char *end, char **out, bool v
     static const size_t of_text[] = {ALL(2), ALL('>'), ALL('&'), ALL(']')};
     static const size_t of_value[] = {ALL(1), ALL('\''), ALL('<'), ALL('"')};
     const size_t *k = value ? of_value : of_text, ones = ALL(1);
+    const unsigned set = value ? IN_VALUE : IN_TEXT;
     char *o = *out;
     for (; (size_t)(end - p) >= sizeof(size_t); p += sizeof(size_t), o += sizeof(size_t)) {
         size_t w;
@@ -860,7 +863,7 @@ static const char *copy_plain(const char *p, const char *end, char **out, bool v
             break;
         memcpy(o, &w, sizeof w);
     }
-    while (p < end && IN_CLASS(*p, value ? IN_VALUE : IN_TEXT))
+    while (p < end && IN_CLASS(*p, set))
         *o++ = *p++;
     *out = o;
     return p;
@@ -873,6 +876,11 @@ static int take_text(struct xmpp_tiny_tok_ *t)
     const char *p = t->in;
     char c;
     int r;
+    if (t->tail == TAIL_CR && *p == '\n') { /* of one line end */
+        t->tail = TAIL_NONE;
+        t->in++;
+        return 0;
+    }
     if (t->utf8.need == 0) {
         p = copy_plain(p, t->end, &t->out, t->state == S_VALUE);
         if (p != t->in)
@@ -887,7 +895,7 @@ static int take_text(struct xmpp_tiny_tok_ *t)
     t->in = p + 1;
     if (c == '<' && t->state == S_TEXT) {
         t->state = S_LT;
-        return 0;
+        return t->in < t->end ? markup(t, *t->in) : 0;
     }
     if (c == t->quote && t->state == S_VALUE) {
         t->state = S_TAG;
@@ -898,7 +906,7 @@ static int take_text(struct xmpp_tiny_tok_ *t)
         *t->out = C_BODY; /* until something else ends the value */
         if (t->skip)
             return 0;
-        if (t->depth == t->level)
+        if (t->depth == t->level && t->out < t->stop)
             t->keep = t->out;
         return t->mark[-1] == C_XMLNS && !declares(t->mark - 1) ? ERR(XML_PREFIX) : 0;
     }
@@ -927,15 +935,20 @@ static int take_name(struct xmpp_tiny_tok_ *t)
     if (p == end || (uint8_t)*p >= 0x80)
         return 0;
     if (*p != ':') {
-        bool quoted = t->state == S_ATTR && end - p > 1 && *p == '=' && (p[1] == '\'' || p[1] == '"');
         int err = name_done(t);
-        if (quoted) { /* the common case, ahead of its states */
+        if (err)
+            return err;
+        if (t->state == S_CLOSED && *p == '>') { /* the common cases, ahead of their states */
+            t->in++;
+            return close_tag(t);
+        }
+        if (t->state == S_EQ && end - p > 1 && *p == '=' && (p[1] == '\'' || p[1] == '"')) {
             t->quote = p[1];
             t->in = p + 2;
             t->state = S_VALUE;
             t->tail = TAIL_NONE;
         }
-        return err;
+        return 0;
     }
     if (t->colon)
         return ERR(XML);
@@ -965,6 +978,7 @@ static void tok_start(struct xmpp_tiny_tok_ *t, size_t base)
     t->state = S_START;
     *buf = 0;
     t->base = t->out = t->keep = buf + base;
+    t->stop = limit - SLACK;
     t->in = t->end = t->out + SLACK;
 }
 
@@ -989,78 +1003,74 @@ static void tok_fed(struct xmpp_tiny_tok_ *t, size_t len)
     t->end += len;
 }
 
+/* One step: a run of text, a name, or a single character. */
+static int tok_step(struct xmpp_tiny_tok_ *t)
+{
+    char c = *t->in;
+    switch (t->state) {
+    case S_TEXT:
+    case S_CDATA:
+    case S_VALUE:
+        return take_text(t);
+    case S_NAME:
+    case S_ATTR:
+    case S_CLOSE:
+        return take_name(t);
+    case S_LT:
+        return markup(t, c);
+    case S_TAG:
+    case S_SPACED:
+        return in_tag(t, c);
+    case S_POP:
+        return pop(t);
+    }
+    t->in++;
+    switch (t->state) {
+    case S_START:
+    case S_BETWEEN:
+        return between(t, c);
+    case S_REF:
+    case S_VALUE_REF:
+        return reference(t, (uint8_t)c);
+    case S_EQ:
+        if (c == '=')
+            t->state = S_QUOTE;
+        return c == '=' || IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
+    case S_QUOTE:
+        if (IN_CLASS(c, IN_SPACE))
+            return 0;
+        t->quote = c;
+        t->state = S_VALUE;
+        t->tail = TAIL_NONE;
+        return c == '\'' || c == '"' ? 0 : ERR(XML);
+    case S_BANG:
+        if (c != "[CDATA["[t->tail])
+            return ERR(XML_RESTRICTED);
+        if (++t->tail < 7)
+            return 0;
+        t->state = S_CDATA;
+        t->tail = TAIL_NONE;
+        return 0;
+    case S_CLOSED:
+        return c == '>' ? close_tag(t) : IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
+    default: /* S_EMPTY, S_DECL */
+        return c != '>' ? ERR(XML) : t->state == S_DECL ? declaration(t) : tag_done(t, true);
+    }
+}
+
 /* Reads on until something is complete. */
 static int tok_next(struct xmpp_tiny_tok_ *t)
 {
-    int r = TOK_MORE;
+    int r = t->base + 2 + SLACK + SKIP_WINDOW > t->limit ? ERR(XML_LIMIT) : TOK_MORE;
     t->from = t->in;
     while (r == TOK_MORE && (t->in < t->end || t->state == S_POP)) {
-        char c = *t->in;
-        switch (t->state) {
-        case S_TEXT:
-        case S_CDATA:
-        case S_VALUE:
-            r = take_text(t);
-            continue;
-        case S_NAME:
-        case S_ATTR:
-        case S_CLOSE:
-            r = take_name(t);
-            continue;
-        case S_LT:
-            r = markup(t, c);
-            continue;
-        case S_TAG:
-        case S_SPACED:
-            r = in_tag(t, c);
-            continue;
-        case S_POP:
-            r = pop(t);
-            continue;
-        }
-        t->in++;
-        switch (t->state) {
-        case S_START:
-        case S_BETWEEN:
-            r = between(t, c);
-            break;
-        case S_EQ:
-            if (c == '=')
-                t->state = S_QUOTE;
-            else if (!IN_CLASS(c, IN_SPACE))
-                r = ERR(XML);
-            break;
-        case S_QUOTE:
-            if (c == '\'' || c == '"') {
-                t->quote = c;
-                t->state = S_VALUE;
-                t->tail = TAIL_NONE;
-            } else if (!IN_CLASS(c, IN_SPACE)) {
-                r = ERR(XML);
-            }
-            break;
-        case S_REF:
-        case S_VALUE_REF:
-            r = reference(t, (uint8_t)c);
-            break;
-        case S_BANG:
-            if (c != "[CDATA["[t->tail])
-                r = ERR(XML_RESTRICTED);
-            else if (++t->tail == 7)
-                t->state = S_CDATA, t->tail = TAIL_NONE;
-            break;
-        case S_CLOSED:
-            r = c == '>' ? close_tag(t) : IN_CLASS(c, IN_SPACE) ? TOK_MORE : ERR(XML);
-            break;
-        default: /* S_EMPTY, S_DECL */
-            r = c != '>' ? ERR(XML) : t->state == S_DECL ? declaration(t) : tag_done(t, true);
-        }
+        r = tok_step(t);
+        if (t->out >= t->stop && r == TOK_MORE)
+            r = skip_begin(t);
     }
     t->bytes += (uint32_t)(t->in - t->from);
     if (r == TOK_MORE && t->skip)
         t->out = t->keep;
-    else if (r == TOK_MORE && t->state != S_BETWEEN && t->out + SLACK >= t->limit)
-        r = skip_begin(t);
     return r;
 }
 
@@ -1069,7 +1079,7 @@ static el tok_unit(const struct xmpp_tiny_tok_ *t)
 {
     run ns = NULL;
     for (unsigned i = t->level; ns == NULL && i > 0; i--)
-        ns = declared(skip_pad(t->buf + t->open[i - 1]), "", 0);
+        ns = declared(t->buf + t->open[i - 1], "", 0);
     return (el){t->buf, u16(t->keep == t->base ? 0 : (size_t)(skip_pad(t->base) - t->buf)),
                 u16(ns ? (size_t)(ns - t->buf) : 0)};
 }
@@ -1354,7 +1364,7 @@ static bool jid_parse(str text, struct xmpp_tiny_jid *jid)
             return false;
     /* each part present has 1 to 1023 bytes [RFC7622 3.1] */
     return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len - 1 < 1023 &&
-           (!at || jid->local.len) && (!slash || jid->resource.len) && domain_ok(jid->domain);
+           (!at || jid->local.len) && (!slash || (jid->resource.len && slash[1] != ' ')) && domain_ok(jid->domain);
 }
 
 static bool jid_same(str a, str b, bool bare)
@@ -1641,6 +1651,9 @@ static int scram_challenge(struct xmpp_tiny_sasl_ *s, uint32_t iterations_max)
     for (size_t i = 0; i < iterations.len; i++)
         if ((uint8_t)(iterations.ptr[i] - '0') > 9)
             return ERR(SASL);
+    for (str unused; p < end;)
+        if (scram_attr(&p, end, 'm', &unused))
+            return ERR(SASL); /* an extension that must be understood */
     if (s->nonce.len <= ours || memcmp(s->nonce.ptr, s->first.ptr + s->first.len - ours, ours) != 0)
         return ERR(NONCE);
     s->iterations = number(iterations, INT32_MAX);

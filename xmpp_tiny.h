@@ -516,7 +516,7 @@ struct xmpp_tiny_tok_ {
     char *base;                  /* where units begin; before it lies what is kept */
     const char *in, *from;       /* unread input: in..end; where this call began */
     char *end;
-    char *out;                   /* compact form: base..out */
+    char *out, *stop;            /* compact form: base..out; a unit that reaches stop is too big */
     char *tag, *mark, *keep;     /* of the tag and the name in progress; of what is known of a unit */
     uint32_t hash, seen, bytes;
     uint16_t open[XMPP_TINY_MAX_DEPTH];
