@@ -70,7 +70,7 @@ docs=$(ls README.md DESIGN.md CHANGELOG.md examples/*/README.md 2>/dev/null)
 
 # buffer, macro, header: the smallest size in README.md is that of the header.
 smallest() {
-    number=$(sed -n "s/^#define $2 \([0-9]*\).*/\1/p" "$3" | sed 's/\([0-9]\)\([0-9][0-9][0-9]\)$/\1,\2/')
+    number=$(sed -n "s/^#define $2  *\([0-9]*\).*/\1/p" "$3" | sed 's/\([0-9]\)\([0-9][0-9][0-9]\)$/\1,\2/')
     try "README.md gives $number bytes as the smallest $1" found "| $1 | $number B |" README.md
 }
 smallest '`rx`' XMPP_TINY_RX_MIN xmpp_tiny.h
