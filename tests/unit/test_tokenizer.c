@@ -14,8 +14,8 @@
 
 #define SMALL XMPP_TINY_RX_MIN
 
-/* The input of a case that ends in an error ends with the byte at which the error has to be noticed;
- * "!XML*" is any error of XML. */
+/* The input of a case that ends in an error ends with the byte at which the error has to be noticed (a
+ * misused prefix may be noticed at once or at the end of the tag); "!XML*" is any error of XML. */
 struct sample {
     int line;
     const char *in;
@@ -502,7 +502,7 @@ static void sample_begin(struct reader *r, const struct sample *s, size_t size, 
     if (s->kind == 'e')
         r->enter = "f";
     if (padding) {
-        char x[800];
+        char x[SMALL];
         memset(x, 'x', sizeof x);
         reader_feed(r, "<r xmlns='d' xmlns:p='u' q='", 28);
         reader_feed(r, x, padding);
@@ -551,7 +551,8 @@ static bool sample_cuts(const struct sample *s, size_t size, int fill)
         sample_report(s, "read byte by byte", other.log.text, whole.log.text);
         return false;
     }
-    if (wants_error(s->want) && (other.taken <= last_char(s) || other.taken > s->len)) {
+    if (wants_error(s->want) && !strstr(s->want, "PREFIX") &&
+        (other.taken <= last_char(s) || other.taken > s->len)) {
         printf("    noticed at byte %lu\n", (unsigned long)other.taken - 1);
         sample_report(s, "noticed too early", other.log.text, s->want);
         return false;
@@ -572,7 +573,7 @@ static bool sample_cuts(const struct sample *s, size_t size, int fill)
 /* A long root leaves so little room that the unit only just fits, or does not. */
 static bool sample_tight(const struct sample *s)
 {
-    for (size_t padding = 560; padding < 740; padding++) {
+    for (size_t padding = SMALL - 208; padding < SMALL - 28; padding++) {
         sample_begin(&whole, s, SMALL, 'x', padding);
         reader_feed(&whole, s->in, s->len);
         for (size_t piece = 1; piece < 10; piece = piece * 2 + 1) {
@@ -1075,7 +1076,7 @@ static void test_skipped(void)
     for (int way = 0; way <= 15; way++) {
         bool ok = true, skipped = false;
         size_t turns = 0;
-        for (size_t length = 0; ok && length < 760; length += length < 40 || way < 9 ? 1 : 3) {
+        for (size_t length = 0; ok && length < SMALL; length += length < 40 || way < 9 ? 1 : 3) {
             size_t from = sizeof ROOT - 1, size;
             char want[128];
             say_root(), say("<p:m from='x' id='7' xmlns:q='w'>");
@@ -1117,7 +1118,7 @@ static void test_skipped_cuts(void)
     bool ok = true;
     say_root();
     say("<a/><m to='\xC3\xA9&lt;' x='1'><b c='2'>t</b>");
-    say_times("<c>\xF0\x90\x80\x80&#x10FFFF;<![CDATA[ ]] ]]></c>\r\n<p:d/>", 30);
+    say_times("<c>\xF0\x90\x80\x80&#x10FFFF;<![CDATA[ ]] ]]></c>\r\n<p:d/>", 60);
     say("</m>");
     snprintf(want, sizeof want, "H{d}r U{d}a[] S%lu{d}m to='\xC3\xA9<' x='1' U{d}n[t]",
              (unsigned long)(built_len - (sizeof ROOT - 1) - 4));
@@ -1137,7 +1138,7 @@ static void test_skipped_cuts(void)
 static void test_exact_fit(void)
 {
     size_t fits = 0, size = SMALL;
-    for (size_t length = 500; length < 800; length++) {
+    for (size_t length = SMALL - 268; length < SMALL + 32; length++) {
         say_root(), say("<m>"), say_times("x", length), say("</m><n/>");
         reader_init(&whole, size, 0);
         reader_feed(&whole, built, built_len);
@@ -1227,15 +1228,15 @@ static bool gives_skipped(size_t size, const char *before, const char *rest)
 static void test_skipped_first_tag(void)
 {
     /* in a value: what came before it */
-    say_root(), say("<m from='x' id='7' type='"), say_times("y", 1000), say("' to='z'><b/></m>");
+    say_root(), say("<m from='x' id='7' type='"), say_times("y", SMALL), say("' to='z'><b/></m>");
     CHECK(gives_skipped(SMALL, "H{d}r ", "{d}m from='x' id='7'"));
     say_root(), say("<m from='x' id='"), say_times("&#x10FFFF;", 300), say("'/>");
     CHECK(gives_skipped(SMALL, "H{d}r ", "{d}m from='x'"));
     /* in the name */
-    say_root(), say("<"), say_times("m", 1000), say(" id='1'/>");
+    say_root(), say("<"), say_times("m", SMALL), say(" id='1'/>");
     CHECK(gives_skipped(SMALL, "H{d}r ", "-"));
     /* in an attribute's name */
-    say_root(), say("<m id='1' "), say_times("a", 1000), say("='1'></m>");
+    say_root(), say("<m id='1' "), say_times("a", SMALL), say("='1'></m>");
     CHECK(gives_skipped(SMALL, "H{d}r ", "{d}m id='1'"));
     /* the tag complete, with a namespace of its own */
     say_root(), say("<q:m id='1' xmlns:q='w' q:x='2' xmlns='e'>"), say_times("<b>", 500),
@@ -1270,7 +1271,7 @@ static void test_first_tag_cuts(void)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct sample *s = &rows[i];
         unsigned bad = 0;
-        for (size_t padding = 600; padding < 690; padding++) {
+        for (size_t padding = SMALL - 168; padding < SMALL - 78; padding++) {
             sample_begin(&whole, s, SMALL, 0, padding);
             reader_feed(&whole, s->in, s->len);
             for (size_t at = 1; at < s->len; at++)
@@ -1324,9 +1325,9 @@ static void test_skipped_deep(void)
 static void test_skipped_entered(void)
 {
     char want[128];
-    say_root(), say("<f xmlns:q='w' xmlns='e'><a/><q:b id='1'>"), say_times("x", 1000),
+    say_root(), say("<f xmlns:q='w' xmlns='e'><a/><q:b id='1'>"), say_times("x", 2000),
         say("</q:b><c>t</c></f><d/>");
-    snprintf(want, sizeof want, "H{d}r U{e}a[] S%d{w}b id='1' U{e}c[t] L U{d}d[]", 12 + 1000 + 6);
+    snprintf(want, sizeof want, "H{d}r U{e}a[] S%d{w}b id='1' U{e}c[t] L U{d}d[]", 12 + 2000 + 6);
     CHECK(gives_in(SMALL, "f", want));
     say_root(), say("<f><a id='1'>"), say_times("<b>", 100), say_times("</b>", 99), say("</a></b></f>");
     CHECK(gives_in(SMALL, "f", "H{d}r !XML"));
@@ -1342,10 +1343,10 @@ static void test_skipped_entered(void)
 static void test_header_too_big(void)
 {
     built_len = 0;
-    say("<r a='"), say_times("x", 1000), say("'>");
+    say("<r a='"), say_times("x", SMALL), say("'>");
     CHECK(gives_in(SMALL, NULL, "!XML_LIMIT"));
     built_len = 0;
-    say("<?xml version='"), say_times("1", 1000), say("'?>");
+    say("<?xml version='"), say_times("1", SMALL), say("'?>");
     CHECK(gives_in(SMALL, NULL, "!XML_LIMIT"));
     built_len = 0;
     say_times(" ", 5000), say("<r/>");
@@ -1415,7 +1416,7 @@ static void test_mutations(void)
     static char in[2048];
     unsigned bad = 0;
     for (int round = 0; round < 12000 && bad < 5; round++) {
-        size_t len = 0, padding = dice(3) ? 500 + dice(240) : 0;
+        size_t len = 0, padding = dice(3) ? SMALL - 268 + dice(240) : 0;
         struct sample s = {0, in, 0, "", dice(8) ? 'i' : 'e'};
         for (uint32_t parts = 1 + dice(4); parts > 0; parts--) {
             const struct sample *from = &samples[dice(sizeof samples / sizeof *samples)];
