@@ -172,7 +172,8 @@ class Connection:
         if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
             raise Failure("the client's proof is wrong")
         right = hmac.digest(hmac.digest(salted, b"Server Key", name), message, name)
-        text = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}.get(signature, "v=" + encode(right))
+        lies = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}
+        text = lies.get(signature, "v=" + encode(right))
         if signature == "challenge":
             self.send(f"<challenge xmlns='{SASL}'>{encode(text)}</challenge>")
             self.expect(r"<response [^>]*?(/>|></response>)")
