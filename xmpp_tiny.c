@@ -38,23 +38,23 @@ STATIC_ASSERT(attrs, XMPP_TINY_MAX_ATTRS >= 8 && XMPP_TINY_MAX_ATTRS <= 64);
 STATIC_ASSERT(requests, XMPP_TINY_MAX_REQUESTS >= 1 && XMPP_TINY_MAX_REQUESTS <= 32);
 STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 
-#define NS_CLIENT "jabber:client"
-#define NS_STREAMS "http://etherx.jabber.org/streams"
+#define NS_CLIENT        "jabber:client"
+#define NS_STREAMS       "http://etherx.jabber.org/streams"
 #define NS_STREAM_ERRORS "urn:ietf:params:xml:ns:xmpp-streams"
 #define NS_STANZA_ERRORS "urn:ietf:params:xml:ns:xmpp-stanzas"
-#define NS_TLS "urn:ietf:params:xml:ns:xmpp-tls"
-#define NS_SASL "urn:ietf:params:xml:ns:xmpp-sasl"
-#define NS_BIND "urn:ietf:params:xml:ns:xmpp-bind"
-#define NS_BINDINGS "urn:xmpp:sasl-cb:0"
-#define NS_PING "urn:xmpp:ping"
-#define NS_XML "http://www.w3.org/XML/1998/namespace"
-#define NS_XMLNS "http://www.w3.org/2000/xmlns/"
+#define NS_TLS           "urn:ietf:params:xml:ns:xmpp-tls"
+#define NS_SASL          "urn:ietf:params:xml:ns:xmpp-sasl"
+#define NS_BIND          "urn:ietf:params:xml:ns:xmpp-bind"
+#define NS_BINDINGS      "urn:xmpp:sasl-cb:0"
+#define NS_PING          "urn:xmpp:ping"
+#define NS_XML           "http://www.w3.org/XML/1998/namespace"
+#define NS_XMLNS         "http://www.w3.org/2000/xmlns/"
 
 typedef struct xmpp_tiny_str str;
 typedef struct xmpp_tiny_el el;
 #define STR(literal) ((str){literal, sizeof(literal) - 1})
-#define ABSENT ((str){NULL, 0})
-#define ERR(name) XMPP_TINY_ERR_##name
+#define ABSENT       ((str){NULL, 0})
+#define ERR(name)    XMPP_TINY_ERR_##name
 
 /* ==== Room 2: bytes ===============================================================================
  * Slices and runs, characters, base64, digits; compare in constant time, wipe. Owns nothing.
@@ -315,10 +315,10 @@ enum { /* the compact form */
 
 /* A cut may fall between the raw bytes that pay for a token and the one that writes it; this much room
  * in front of the window makes up for it (the worst: a character of 4 bytes written at ';'). */
-#define SLACK 4
+#define SLACK       4
 #define SKIP_WINDOW 64 /* least room to read a skipped unit into */
 
-enum { /* what tok_next() returns; negative: enum xmpp_tiny_err */
+enum {              /* what tok_next() returns; negative: enum xmpp_tiny_err */
        TOK_MORE,    /* all input is used up */
        TOK_HEADER,  /* the root's first tag is complete */
        TOK_OPEN,    /* a unit's first tag is complete; go on */
@@ -328,14 +328,34 @@ enum { /* what tok_next() returns; negative: enum xmpp_tiny_err */
        TOK_END      /* the root is complete */
 };
 
-enum { S_TEXT, S_CDATA, S_VALUE, S_NAME, S_ATTR, S_CLOSE, S_START, S_BETWEEN, S_LT, S_TAG, S_SPACED, S_EQ,
-       S_QUOTE, S_REF, S_VALUE_REF, S_EMPTY, S_POP, S_CLOSED, S_BANG, S_DECL };
+enum {
+    S_TEXT,
+    S_CDATA,
+    S_VALUE,
+    S_NAME,
+    S_ATTR,
+    S_CLOSE,
+    S_START,
+    S_BETWEEN,
+    S_LT,
+    S_TAG,
+    S_SPACED,
+    S_EQ,
+    S_QUOTE,
+    S_REF,
+    S_VALUE_REF,
+    S_EMPTY,
+    S_POP,
+    S_CLOSED,
+    S_BANG,
+    S_DECL
+};
 enum { T_DECL = 1, T_PREFIX = 2, T_XML = 4, T_FIRST = 8, T_HASH = 16, T_HEX = 32, T_DIGIT = 64 };
 enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR }; /* what the last character was */
 
-#define IN_TEXT 1  /* stands for itself in text */
+#define IN_TEXT  1 /* stands for itself in text */
 #define IN_VALUE 2 /* in an attribute's value */
-#define IN_NAME 4  /* in a name; ':' is dealt with apart */
+#define IN_NAME  4 /* in a name; ':' is dealt with apart */
 #define IN_FIRST 8 /* begins a name */
 #define IN_SPACE 16
 
@@ -361,10 +381,34 @@ static const uint8_t char_class[256] = {
 /* May a character beyond ASCII stand in a name? [XML 2.3] */
 static bool name_char(uint32_t c, bool first)
 {
-    static const uint16_t range[] = {0xC0,   0xD6,   0xD8,   0xF6,   0xF8,   0x2FF,  0x370,  0x37D,
-                                     0x37F,  0x1FFF, 0x200C, 0x200D, 0x2070, 0x218F, 0x2C00, 0x2FEF,
-                                     0x3001, 0xD7FF, 0xF900, 0xFDCF, 0xFDF0, 0xFFFD,
-                                     /* not as the first: */ 0xB7, 0xB7, 0x300, 0x36F, 0x203F, 0x2040};
+    static const uint16_t range[] = {0xC0,
+                                     0xD6,
+                                     0xD8,
+                                     0xF6,
+                                     0xF8,
+                                     0x2FF,
+                                     0x370,
+                                     0x37D,
+                                     0x37F,
+                                     0x1FFF,
+                                     0x200C,
+                                     0x200D,
+                                     0x2070,
+                                     0x218F,
+                                     0x2C00,
+                                     0x2FEF,
+                                     0x3001,
+                                     0xD7FF,
+                                     0xF900,
+                                     0xFDCF,
+                                     0xFDF0,
+                                     0xFFFD,
+                                     /* not as the first: */ 0xB7,
+                                     0xB7,
+                                     0x300,
+                                     0x36F,
+                                     0x203F,
+                                     0x2040};
     size_t n = sizeof range / sizeof *range - (first ? 6 : 0);
     for (size_t i = 0; i < n; i += 2)
         if (c >= range[i] && c <= range[i + 1])
@@ -452,7 +496,7 @@ static bool replace_prefix(const struct xmpp_tiny_tok_ *t, char *p, char kind)
 {
     char *colon = p;
     unsigned ref;
-    while ((uint8_t)*++colon >= RUN_END)
+    while ((uint8_t) * ++colon >= RUN_END)
         if (*colon == ':') {
             ref = resolve(t, p + 1, (size_t)(colon - p - 1));
             memset(p, C_PAD, (size_t)(colon - p - 2));
@@ -492,7 +536,7 @@ static int namespaces(struct xmpp_tiny_tok_ *t)
 /* ---- Skipping ----
  * hash = (hash + name) * K at an opening tag and the inverse at a closing one: it is 0 again at the
  * unit's end if the tags match. t->seen is the hash of the name in progress. */
-#define SKIP_K 0x9E3779B1U
+#define SKIP_K         0x9E3779B1U
 #define SKIP_K_INVERSE 0x0E8B2F51U
 
 static uint32_t name_hash(uint32_t h, const char *p, const char *end)
@@ -512,9 +556,10 @@ static uint32_t elem_hash(const char *e)
 static int skip_begin(struct xmpp_tiny_tok_ *t)
 {
     char *last = t->limit - (2 + SLACK + SKIP_WINDOW);
-    if (t->depth < t->level || t->depth == 0 || (t->depth == t->level && (t->state == S_CLOSE || t->state == S_CLOSED)))
+    if (t->depth < t->level || t->depth == 0 ||
+        (t->depth == t->level && (t->state == S_CLOSE || t->state == S_CLOSED)))
         return ERR(XML_LIMIT); /* not inside a unit */
-    *t->out = C_BODY; /* ends what stands before it */
+    *t->out = C_BODY;          /* ends what stands before it */
     t->hash = 0;
     for (unsigned i = t->level; i < t->depth; i++)
         t->hash = (t->hash + elem_hash(t->buf + t->open[i])) * SKIP_K;
@@ -538,7 +583,13 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
 
 /* ---- Tags ---- */
 
-/* [XML 2.8]: version 1.0, and UTF-8 if it names an encoding [RFC6120 11.6]. */
+/* "1." and a digit */
+static bool version_1(run v)
+{
+    return v[0] == '1' && v[1] == '.' && (uint8_t)(v[2] - '0') < 10 && (uint8_t)v[3] < RUN_END;
+}
+
+/* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static int declaration(struct xmpp_tiny_tok_ *t)
 {
     const char *a;
@@ -547,7 +598,7 @@ static int declaration(struct xmpp_tiny_tok_ *t)
     if (!run_is(t->tag + 1, "xml"))
         return ERR(XML_RESTRICTED);
     a = attr_first(t->tag);
-    if (*a == C_BODY || !run_is(a + 1, "version") || !run_is(attr_value(a), "1.0"))
+    if (*a == C_BODY || !run_is(a + 1, "version") || !version_1(attr_value(a)))
         return ERR(XML);
     for (; *a != C_BODY; a = attr_next(a))
         if (run_is(a + 1, "encoding") && !same_folded(run_str(attr_value(a)), STR("utf-8")))
@@ -706,7 +757,7 @@ static int special(struct xmpp_tiny_tok_ *t, char *c)
         if (*c == '<')
             return ERR(XML);
         t->state = value ? S_VALUE_REF : S_REF;
-        t->flags &= (uint8_t)~(T_HASH | T_HEX | T_DIGIT);
+        t->flags &= (uint8_t) ~(T_HASH | T_HEX | T_DIGIT);
         t->utf8.point = 0;
         return 0;
     }
@@ -859,7 +910,8 @@ static const char *copy_plain(const char *p, const char *end, char **out, bool v
     for (; (size_t)(end - p) >= sizeof(size_t); p += sizeof(size_t), o += sizeof(size_t)) {
         size_t w;
         memcpy(&w, p, sizeof w);
-        if (((((w | k[0]) ^ k[1]) - ones) | ((w ^ k[2]) - ones) | ((w ^ k[3]) - ones) | (w - ALL(' ')) | w) & ALL(0x80))
+        if (((((w | k[0]) ^ k[1]) - ones) | ((w ^ k[2]) - ones) | ((w ^ k[3]) - ones) | (w - ALL(' ')) | w) &
+            ALL(0x80))
             break;
         memcpy(o, &w, sizeof w);
     }
@@ -1327,13 +1379,15 @@ static bool domain_ok(str domain)
     size_t label = 0;
     for (size_t i = literal ? 1 : 0; i < domain.len - literal; i++) {
         char c = lower(domain.ptr[i]);
-        bool digit = (uint8_t)(c - '0') < 10, edge = label == 0 || i + 1 == domain.len || domain.ptr[i + 1] == '.';
+        bool digit = (uint8_t)(c - '0') < 10,
+             edge = label == 0 || i + 1 == domain.len || domain.ptr[i + 1] == '.';
         if (literal) {
             if (!digit && (uint8_t)(c - 'a') > 5 && c != ':' && c != '.')
                 return false;
         } else if (c == '.' && label && i + 1 < domain.len) {
             label = 0;
-        } else if (++label > 63 || ((uint8_t)c < 0x80 && !digit && (uint8_t)(c - 'a') > 25 && (c != '-' || edge))) {
+        } else if (++label > 63 ||
+                   ((uint8_t)c < 0x80 && !digit && (uint8_t)(c - 'a') > 25 && (c != '-' || edge))) {
             return false;
         }
     }
@@ -1364,7 +1418,8 @@ static bool jid_parse(str text, struct xmpp_tiny_jid *jid)
             return false;
     /* each part present has 1 to 1023 bytes [RFC7622 3.1] */
     return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len - 1 < 1023 &&
-           (!at || jid->local.len) && (!slash || (jid->resource.len && slash[1] != ' ')) && domain_ok(jid->domain);
+           (!at || jid->local.len) && (!slash || (jid->resource.len && slash[1] != ' ')) &&
+           domain_ok(jid->domain);
 }
 
 static bool jid_same(str a, str b, bool bare)
@@ -1498,14 +1553,16 @@ static run child_text(const el *e, const char *name, run ns)
  * Bounds: iterations within [4096, iterations_max], iterations_slice of them a call. */
 
 #define ITERATIONS_MIN 4096 /* [RFC7677 4] */
-#define NONCE_BYTES 18      /* 24 characters */
-#define GS2_MAX 25
+#define NONCE_BYTES    18   /* 24 characters */
+#define GS2_MAX        25
 
 #define MECHANISM(name) XMPP_TINY_MECHANISM_##name
-#define SCRAM_PLUS                                                                                             \
-    (XMPP_TINY_ALLOW(SCRAM_SHA_1_PLUS) | XMPP_TINY_ALLOW(SCRAM_SHA_256_PLUS) | XMPP_TINY_ALLOW(SCRAM_SHA_512_PLUS))
-#define SCRAM_ALL                                                                                              \
-    (SCRAM_PLUS | XMPP_TINY_ALLOW(SCRAM_SHA_1) | XMPP_TINY_ALLOW(SCRAM_SHA_256) | XMPP_TINY_ALLOW(SCRAM_SHA_512))
+#define SCRAM_PLUS \
+    (XMPP_TINY_ALLOW(SCRAM_SHA_1_PLUS) | XMPP_TINY_ALLOW(SCRAM_SHA_256_PLUS) | \
+     XMPP_TINY_ALLOW(SCRAM_SHA_512_PLUS))
+#define SCRAM_ALL \
+    (SCRAM_PLUS | XMPP_TINY_ALLOW(SCRAM_SHA_1) | XMPP_TINY_ALLOW(SCRAM_SHA_256) | \
+     XMPP_TINY_ALLOW(SCRAM_SHA_512))
 
 enum { SASL_VERIFIED = 1, SASL_BINDINGS_LISTED = 2, SASL_KEYS_GIVEN = 4, SASL_Y = 8 };
 
@@ -1553,7 +1610,8 @@ static unsigned choose_binding(const struct xmpp_tiny_sasl_ *s, struct xmpp_tiny
     uint8_t data[64];
     for (unsigned b = XMPP_TINY_BINDING_TLS_UNIQUE; b <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; b++) {
         bool offered = !(s->flags & SASL_BINDINGS_LISTED) || (s->bindings & 1U << b);
-        if (offered && stream->ops->binding && stream->ops->binding(stream, (enum xmpp_tiny_binding)b, data) > 0)
+        if (offered && stream->ops->binding &&
+            stream->ops->binding(stream, (enum xmpp_tiny_binding)b, data) > 0)
             return b;
     }
     return XMPP_TINY_BINDING_NONE;
@@ -1667,7 +1725,8 @@ static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     const struct xmpp_tiny_keys *k = c->keys;
     str parts[2] = {s->salt, {"\0\0\0\1", 4}};
-    if (k && k->hash == h && k->iterations == s->iterations && same(slice((const char *)k->salt, k->salt_len), s->salt)) {
+    if (k && k->hash == h && k->iterations == s->iterations &&
+        same(slice((const char *)k->salt, k->salt_len), s->salt)) {
         s->flags |= SASL_KEYS_GIVEN;
         return 1;
     }
@@ -1690,7 +1749,8 @@ static bool scram_keys_step(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
 }
 
 /* Client key and server key, from the salted password or as given. */
-static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, bool server, uint8_t *key)
+static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, bool server,
+                      uint8_t *key)
 {
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     str label = server ? STR("Server Key") : STR("Client Key");
@@ -1703,7 +1763,8 @@ static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
 /* Writes the client's final message to w and remembers the signature the server must show. room holds
  * FINAL_ROOM bytes: the channel binding, and its base64. */
 #define FINAL_ROOM ((GS2_MAX + 64) + (GS2_MAX + 64 + 2) / 3 * 4)
-static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, struct xmpp_tiny_out_ *w, char *room)
+static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, struct xmpp_tiny_out_ *w,
+                       char *room)
 {
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     size_t size = hash_size(h), len = gs2_header(s, room);
@@ -1744,8 +1805,8 @@ static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
     if (scram_attr(&p, end, 'e', reason))
         return ERR(AUTH);
     p = message.ptr;
-    if (!scram_attr(&p, end, 'v', &v) || v.len != (size + 2) / 3 * 4 || base64_get(v, (char *)s->u) != (int)size ||
-        !same_secret(s->u, s->proof, size))
+    if (!scram_attr(&p, end, 'v', &v) || v.len != (size + 2) / 3 * 4 ||
+        base64_get(v, (char *)s->u) != (int)size || !same_secret(s->u, s->proof, size))
         return ERR(SERVER_PROOF);
     s->flags |= SASL_VERIFIED;
     return 0;
@@ -1757,15 +1818,15 @@ static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
  * Owns x->state, x->error, x->features, x->sasl (with room 7). Bounds: every state but ONLINE and
  * KEYS has a deadline; redirects_max redirections. */
 
-enum { /* x->flags */
-       F_BUSY = 1,        /* inside the application's callback */
-       F_TLS = 2,         /* encrypted, and the server is who it should be */
+enum {             /* x->flags */
+       F_BUSY = 1, /* inside the application's callback */
+       F_TLS = 2,  /* encrypted, and the server is who it should be */
        F_AUTHENTICATED = 4,
-       F_OPEN = 8,        /* our stream header was sent on this connection */
-       F_BROKEN = 16,     /* the transport is of no use any more */
-       F_SHUT = 32,       /* our direction has been ended in order */
-       F_REDIRECT = 64,   /* connect again, elsewhere */
-       F_ROOM = 128       /* the application waits for room */
+       F_OPEN = 8,      /* our stream header was sent on this connection */
+       F_BROKEN = 16,   /* the transport is of no use any more */
+       F_SHUT = 32,     /* our direction has been ended in order */
+       F_REDIRECT = 64, /* connect again, elsewhere */
+       F_ROOM = 128     /* the application waits for room */
 };
 enum { FEATURE_TLS = 1, FEATURE_BIND = 2 };
 
@@ -1908,7 +1969,8 @@ static int stream_begin(struct xmpp_tiny *x)
     w->flags |= OUT_IN_TAG;
     out_attr(w, "to", x->jid.domain);
     if ((x->flags & F_TLS) && x->jid.local.ptr)
-        out_attr(w, "from", slice(x->jid.local.ptr, (size_t)(x->jid.domain.ptr - x->jid.local.ptr) + x->jid.domain.len));
+        out_attr(w, "from",
+                 slice(x->jid.local.ptr, (size_t)(x->jid.domain.ptr - x->jid.local.ptr) + x->jid.domain.len));
     out_close_tag(w);
     x->flags |= F_OPEN;
     set_state(x, XMPP_TINY_STATE_HEADER);
@@ -2303,10 +2365,10 @@ static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_
 
 /* Element and type of each condition, the type by its first letter. */
 static const char conditions[] = "\0"
-#define MODIFY "m"
-#define CANCEL "c"
-#define AUTH "a"
-#define WAIT "w"
+#define MODIFY                           "m"
+#define CANCEL                           "c"
+#define AUTH                             "a"
+#define WAIT                             "w"
 #define XMPP_TINY_X(name, element, type) type element "\0"
     XMPP_TINY_CONDITIONS(XMPP_TINY_X)
 #undef XMPP_TINY_X
@@ -2335,7 +2397,11 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
         return ERR(ARGUMENT);
     reply_begin(x, stanza, kind, "error");
     out_start(&x->out, "error", NULL);
-    out_attr_run(&x->out, "type", *row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait");
+    out_attr_run(&x->out, "type",
+                 *row == 'm'   ? "modify"
+                 : *row == 'c' ? "cancel"
+                 : *row == 'a' ? "auth"
+                               : "wait");
     out_element(&x->out, row + 1, NS_STANZA_ERRORS, STR(""));
     out_element(&x->out, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
@@ -2344,7 +2410,8 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
 /* ---- In ---- */
 
 /* What every stanza has; errors too. [RFC6120 8.1, 8.3] */
-static struct xmpp_tiny_event *read_common(struct xmpp_tiny *x, const el *stanza, enum xmpp_tiny_event_kind kind)
+static struct xmpp_tiny_event *read_common(struct xmpp_tiny *x, const el *stanza,
+                                           enum xmpp_tiny_event_kind kind)
 {
     struct xmpp_tiny_event *event = event_begin(x, kind);
     el error;
@@ -2382,7 +2449,8 @@ static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *
         return jid_digest(from) == q->address;
     jid_parse(x->bound, &us);
     bare.len -= us.resource.len + 1;
-    return q->address == jid_digest(bare) || q->address == jid_digest(us.domain) || q->address == jid_digest(x->bound);
+    return q->address == jid_digest(bare) || q->address == jid_digest(us.domain) ||
+           q->address == jid_digest(x->bound);
 }
 
 static int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
@@ -2403,7 +2471,8 @@ static int iq_answer(struct xmpp_tiny *x)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        if (q->number && same(x->event.id, slice((const char *)q->id, sizeof q->id)) && answers(x, q, x->event.from))
+        if (q->number && same(x->event.id, slice((const char *)q->id, sizeof q->id)) &&
+            answers(x, q, x->event.from))
             return answer_tell(x, q);
     }
     trace(x, '-', "answer to nothing asked", 23, false);
@@ -2665,7 +2734,8 @@ static bool due(uint32_t deadline, uint32_t at, uint32_t *wait)
 static uint32_t deadlines(struct xmpp_tiny *x)
 {
     uint32_t at = now(x), wait = XMPP_TINY_FOREVER;
-    bool waits = x->state != XMPP_TINY_STATE_OFF && x->state != XMPP_TINY_STATE_KEYS && x->state != XMPP_TINY_STATE_ONLINE;
+    bool waits = x->state != XMPP_TINY_STATE_OFF && x->state != XMPP_TINY_STATE_KEYS &&
+                 x->state != XMPP_TINY_STATE_ONLINE;
     if (waits && due(x->deadline, at, &wait)) {
         if (x->state == XMPP_TINY_STATE_CLOSE)
             set_state(x, XMPP_TINY_STATE_SHUT);
@@ -2754,7 +2824,11 @@ static bool pump(struct xmpp_tiny *x)
     enum xmpp_tiny_want what = want(x);
     switch (what) {
     case XMPP_TINY_WANT_OPEN:
-        return pump_report(x, what, s->ops->open(s, x->host, x->port ? x->port : x->config->tls ? 5223 : 5222));
+        return pump_report(x, what,
+                           s->ops->open(s, x->host,
+                                        x->port          ? x->port
+                                        : x->config->tls ? 5223
+                                                         : 5222));
     case XMPP_TINY_WANT_SECURE:
         return pump_report(x, what, s->ops->secure(s, x->jid.domain));
     case XMPP_TINY_WANT_IO:
@@ -2946,7 +3020,8 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            (c->handlers || c->handler_count == 0) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
            (jid->local.ptr || (c->mechanisms && !(c->mechanisms & local))) &&
-           (c->keys == NULL || (c->keys->salt_len <= XMPP_TINY_SALT_MAX && c->keys->hash <= XMPP_TINY_SHA512));
+           (c->keys == NULL ||
+            (c->keys->salt_len <= XMPP_TINY_SALT_MAX && c->keys->hash <= XMPP_TINY_SHA512));
 }
 
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config)
@@ -3057,7 +3132,8 @@ int xmpp_tiny_mechanism_number(const char *name)
 int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys)
 {
     const struct xmpp_tiny_sasl_ *s = &x->sasl;
-    if (!(s->flags & SASL_VERIFIED) || x->state != XMPP_TINY_STATE_SUCCESS || s->salt.len > XMPP_TINY_SALT_MAX)
+    if (!(s->flags & SASL_VERIFIED) || x->state != XMPP_TINY_STATE_SUCCESS ||
+        s->salt.len > XMPP_TINY_SALT_MAX)
         return ERR(STATE);
     memset(keys, 0, sizeof *keys);
     keys->hash = mechanism_hash(s->mechanism);

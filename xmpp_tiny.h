@@ -54,14 +54,14 @@ extern "C" {
 #define XMPP_TINY_ENABLE_TRACE 1
 #endif
 
-#define XMPP_TINY_RX_MIN 1024   /* smallest receive buffer, bytes; 2,048 is comfortable */
-#define XMPP_TINY_RX_MAX 65535  /* largest */
-#define XMPP_TINY_TX_MIN 768    /* smallest transmit buffer, bytes; 1,024 is comfortable */
-#define XMPP_TINY_TX_MAX 65535  /* largest */
-#define XMPP_TINY_KEY_MAX (XMPP_TINY_ENABLE_SHA512 ? 64 : 32) /* bytes of the longest hash in use */
-#define XMPP_TINY_SALT_MAX 64   /* longest salt that can be kept in struct xmpp_tiny_keys */
-#define XMPP_TINY_JID_MAX 3071  /* bytes of a full JID [RFC7622 3.1] */
-#define XMPP_TINY_FOREVER UINT32_MAX /* xmpp_tiny_poll(): nothing to do until bytes arrive */
+#define XMPP_TINY_RX_MIN   1024  /* smallest receive buffer, bytes; 2,048 is comfortable */
+#define XMPP_TINY_RX_MAX   65535 /* largest */
+#define XMPP_TINY_TX_MIN   768   /* smallest transmit buffer, bytes; 1,024 is comfortable */
+#define XMPP_TINY_TX_MAX   65535 /* largest */
+#define XMPP_TINY_KEY_MAX  (XMPP_TINY_ENABLE_SHA512 ? 64 : 32) /* bytes of the longest hash in use */
+#define XMPP_TINY_SALT_MAX 64         /* longest salt that can be kept in struct xmpp_tiny_keys */
+#define XMPP_TINY_JID_MAX  3071       /* bytes of a full JID [RFC7622 3.1] */
+#define XMPP_TINY_FOREVER  UINT32_MAX /* xmpp_tiny_poll(): nothing to do until bytes arrive */
 
 /* ---- Strings -----------------------------------------------------------------------------------
  * A slice: UTF-8 bytes that need not end in NUL. {NULL, 0} is "absent", a non-NULL ptr with len 0 is
@@ -357,7 +357,7 @@ struct xmpp_tiny_handler {
 /* Results of stream operations: > 0 done (bytes moved), 0 orderly end, and these. Any other negative
  * number counts as FAILED. */
 #define XMPP_TINY_IO_FAILED (-1)
-#define XMPP_TINY_IO_AGAIN (-2)
+#define XMPP_TINY_IO_AGAIN  (-2)
 
 enum xmpp_tiny_binding {
     XMPP_TINY_BINDING_NONE,
@@ -468,32 +468,32 @@ struct xmpp_tiny_config {
     const char *password; /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys,
                              EXTERNAL or ANONYMOUS */
     const struct xmpp_tiny_keys *keys; /* used when salt, count and hash match, else the password */
-    uint32_t mechanisms;  /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
-                             allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
-                             wants a client certificate in the TLS port) must be named to be used */
+    uint32_t mechanisms; /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
+                            allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
+                            wants a client certificate in the TLS port) must be named to be used */
     enum xmpp_tiny_tls tls;
-    const char *host;     /* where to connect; NULL: the JID's domain. Never what is verified: that is
-                             the domain */
-    uint16_t port;        /* 0: 5222, or 5223 for direct TLS */
+    const char *host; /* where to connect; NULL: the JID's domain. Never what is verified: that is
+                         the domain */
+    uint16_t port;    /* 0: 5222, or 5223 for direct TLS */
 
     struct xmpp_tiny_stream *stream;
     const struct xmpp_tiny_platform *platform;
     const struct xmpp_tiny_crypto *crypto;
 
-    void *rx;             /* receive buffer, the application's, not read or written by it while connected */
-    size_t rx_size;       /* XMPP_TINY_RX_MIN..XMPP_TINY_RX_MAX bytes: the largest stanza that is not
-                             skipped, in compact form, plus some 300 bytes */
-    void *tx;             /* transmit buffer, likewise */
-    size_t tx_size;       /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
-                             sent, plus 192 bytes */
+    void *rx;       /* receive buffer, the application's, not read or written by it while connected */
+    size_t rx_size; /* XMPP_TINY_RX_MIN..XMPP_TINY_RX_MAX bytes: the largest stanza that is not
+                       skipped, in compact form, plus some 300 bytes */
+    void *tx;       /* transmit buffer, likewise */
+    size_t tx_size; /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
+                       sent, plus 192 bytes */
 
-    xmpp_tiny_event_fn event; /* never NULL */
+    xmpp_tiny_event_fn event;                 /* never NULL */
     const struct xmpp_tiny_handler *handlers; /* handler_count entries; first match wins */
     size_t handler_count;
-    void *user;           /* handed to event and handlers */
+    void *user; /* handed to event and handlers */
 
-    uint32_t timeout_ms;  /* longest wait in any state, and for a write to move; default 30,000;
-                             1,000..600,000 */
+    uint32_t timeout_ms;       /* longest wait in any state, and for a write to move; default 30,000;
+                                  1,000..600,000 */
     uint32_t iterations_max;   /* most PBKDF2 iterations a server may ask for; default 100,000; at
                                   least 4,096 */
     uint32_t iterations_slice; /* most iterations in one poll; default 256 */
@@ -510,14 +510,14 @@ struct xmpp_tiny_tok_ {
     uint8_t state, tail, count, flags;
     char quote;
     bool colon, skip;
-    uint32_t depth, level;       /* open elements; depth at which units begin */
+    uint32_t depth, level; /* open elements; depth at which units begin */
     struct xmpp_tiny_utf8_ utf8;
-    char *buf, *limit;           /* all of it */
-    char *base;                  /* where units begin; before it lies what is kept */
-    const char *in, *from;       /* unread input: in..end; where this call began */
+    char *buf, *limit;     /* all of it */
+    char *base;            /* where units begin; before it lies what is kept */
+    const char *in, *from; /* unread input: in..end; where this call began */
     char *end;
-    char *out, *stop;            /* compact form: base..out; a unit that reaches stop is too big */
-    char *tag, *mark, *keep;     /* of the tag and the name in progress; of what is known of a unit */
+    char *out, *stop;        /* compact form: base..out; a unit that reaches stop is too big */
+    char *tag, *mark, *keep; /* of the tag and the name in progress; of what is known of a unit */
     uint32_t hash, seen, bytes;
     uint16_t open[XMPP_TINY_MAX_DEPTH];
 };
@@ -537,7 +537,7 @@ struct xmpp_tiny_sasl_ {
     uint8_t u[XMPP_TINY_KEY_MAX + 2], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
 };
 struct xmpp_tiny_request_ {
-    uint8_t id[16]; /* random letters */
+    uint8_t id[16];   /* random letters */
     uint32_t address; /* digest of whom was asked */
     uint32_t deadline;
     uint16_t number; /* 0: free */

@@ -274,8 +274,8 @@ if echo '#include <expat.h>' | cc -E - >/dev/null 2>&1; then
 #include "xmpp_tiny.h"
 enum { TOK_MORE, TOK_UNIT, TOK_SKIPPED, TOK_END };
 static char *window;
-static void tok_init(struct xmpp_tiny_tok_ *t, void *buf, size_t size) { t->size = (uint16_t)size; window = buf; }
-static char *tok_window(struct xmpp_tiny_tok_ *t, size_t *room) { *room = t->size; return window; }
+static void tok_init(struct xmpp_tiny_tok_ *t, void *buf, size_t size) { t->limit = (char *)buf + size; window = buf; }
+static char *tok_window(struct xmpp_tiny_tok_ *t, size_t *room) { *room = (size_t)(t->limit - window); return window; }
 static void tok_fed(struct xmpp_tiny_tok_ *t, size_t n) { (void)t; (void)n; }
 static int tok_next(struct xmpp_tiny_tok_ *t) { (void)t; return TOK_MORE; }
 static struct xmpp_tiny_el tok_unit(const struct xmpp_tiny_tok_ *t) { (void)t; return (struct xmpp_tiny_el){0}; }
