@@ -990,7 +990,7 @@ static int take_name(struct xmpp_tiny_tok_ *t)
         int err = name_done(t);
         if (err)
             return err;
-        if (t->state == S_CLOSED && *p == '>') { /* the common cases, ahead of their states */
+        if (t->state == S_CLOSED && *p == '>' && t->out < t->stop) { /* the common cases, ahead of their states */
             t->in++;
             return close_tag(t);
         }
