@@ -990,7 +990,8 @@ static int take_name(struct xmpp_tiny_tok_ *t)
         int err = name_done(t);
         if (err)
             return err;
-        if (t->state == S_CLOSED && *p == '>' && t->out < t->stop) { /* the common cases, ahead of their states */
+        if (t->state == S_CLOSED && *p == '>' &&
+            t->out < t->stop) { /* the common cases, ahead of their states */
             t->in++;
             return close_tag(t);
         }
@@ -1948,6 +1949,8 @@ static void fail(struct xmpp_tiny *x, int err)
 {
     if (x->state == XMPP_TINY_STATE_OFF || x->state == XMPP_TINY_STATE_SHUT)
         return;
+    if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)
+        x->flags |= F_BROKEN; /* there is nothing to end in order */
     stream_close(x, err);
     set_state(x, XMPP_TINY_STATE_SHUT);
     x->error.code = err;
@@ -2002,7 +2005,9 @@ static int stream_header(struct xmpp_tiny *x)
     str from = run_str(el_attr(&root, "from"));
     if (!el_is(&root, "stream", NS_STREAMS) || !run_is(root.buf + el_default(&root), NS_CLIENT))
         return ERR(HEADER);
-    if (version == NULL || version[0] < '1' || version[0] > '9')
+    while (version && *version == '0')
+        version++;
+    if (version == NULL || *version < '1' || *version > '9')
         return ERR(VERSION);
     if (from.ptr && !jid_same(from, x->jid.domain, false))
         return ERR(FROM);
@@ -2112,28 +2117,24 @@ static int stream_features(struct xmpp_tiny *x)
     return x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
 }
 
-/* see-other-host: host[:port] or [address][:port] of another place for the same domain, believed only
+/* see-other-host: name[:port] or [address][:port] of another place for the same domain, believed only
  * over verified TLS [RFC6120 4.9.3.19]. The name that has to be proved stays the domain. */
 static bool stream_redirect(struct xmpp_tiny *x, str where)
 {
     uint8_t max = x->config->redirects_max ? x->config->redirects_max : 2;
-    const char *open = find(where, '['), *close = find(where, ']');
-    const char *from = open == where.ptr && close ? open + 1 : where.ptr;
-    const char *to = open == where.ptr && close ? close : find(where, ':'), *end = where.ptr + where.len;
-    const char *colon = open == where.ptr && close ? close + 1 : to;
+    const char *end = where.ptr + where.len, *from = where.len && *where.ptr == '[' ? find(where, ']') : NULL;
+    const char *colon = from ? from + 1 : find(where, ':');
+    str host = slice(where.ptr, (size_t)((colon ? colon : end) - where.ptr));
     uint32_t port = 0;
-    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || where.len == 0)
-        return false;
-    to = to ? to : end;
     if (colon && colon < end) {
         port = number(slice(colon + 1, (size_t)(end - colon) - 1), 65535);
         if (*colon != ':' || port - 1 >= 65535)
             return false;
     }
-    if (to - from < 1 || to - from > 255 || find(where, ' '))
+    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || host.len - 1 >= 255 || !domain_ok(host))
         return false;
-    x->host = slice(x->tok.buf + 1, (size_t)(to - from));
-    memmove(x->tok.buf + 1, from, x->host.len);
+    x->host = slice(x->tok.buf + 1, host.len);
+    memmove(x->tok.buf + 1, host.ptr, host.len);
     x->port = (uint16_t)port;
     x->redirects++;
     x->flags |= F_REDIRECT;
@@ -2475,8 +2476,7 @@ static int iq_answer(struct xmpp_tiny *x)
             answers(x, q, x->event.from))
             return answer_tell(x, q);
     }
-    trace(x, '-', "answer to nothing asked", 23, false);
-    return 0;
+    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0; /* the answer to something sent raw, or to nothing */
 }
 
 /* [RFC6120 8.2.3, 8.4]: ping [XEP-0199] after the application's handlers. Returns what a handler does. */
@@ -2736,6 +2736,8 @@ static uint32_t deadlines(struct xmpp_tiny *x)
     uint32_t at = now(x), wait = XMPP_TINY_FOREVER;
     bool waits = x->state != XMPP_TINY_STATE_OFF && x->state != XMPP_TINY_STATE_KEYS &&
                  x->state != XMPP_TINY_STATE_ONLINE;
+    if (x->flags & F_BROKEN)
+        return 0; /* to be closed now */
     if (waits && due(x->deadline, at, &wait)) {
         if (x->state == XMPP_TINY_STATE_CLOSE)
             set_state(x, XMPP_TINY_STATE_SHUT);
@@ -3012,6 +3014,7 @@ static bool in_range(size_t value, size_t min, size_t max)
 static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *jid)
 {
     const uint32_t local = SCRAM_ALL | XMPP_TINY_ALLOW(PLAIN) | XMPP_TINY_ALLOW(EXTERNAL);
+    const uint32_t secretless = XMPP_TINY_ALLOW(EXTERNAL) | XMPP_TINY_ALLOW(ANONYMOUS);
     return c && c->jid && jid_parse(xmpp_tiny_str(c->jid), jid) && c->event && c->stream && c->stream->ops &&
            c->stream->ops->secure && c->platform && c->platform->now_ms && c->platform->random && c->crypto &&
            c->rx && c->tx && in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
@@ -3020,6 +3023,7 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            (c->handlers || c->handler_count == 0) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
            (jid->local.ptr || (c->mechanisms && !(c->mechanisms & local))) &&
+           (c->password || c->keys || (c->mechanisms & secretless)) &&
            (c->keys == NULL ||
             (c->keys->salt_len <= XMPP_TINY_SALT_MAX && c->keys->hash <= XMPP_TINY_SHA512));
 }

@@ -303,7 +303,8 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(PRESENCE)      /* el from to id type show status priority; error if type is "error" */ \
     X(ANSWER)        /* request el from id; error: code 0, the peer's stanza error, or TIMEOUT/LOST;
                         exactly one per request that xmpp_tiny_send() accepted */ \
-    X(ELEMENT)       /* el: a child of the stream that is no stanza and unknown to the library */ \
+    X(ELEMENT)       /* el from to id type: what else came: a child of the stream that is no stanza, or an
+                        answer to an iq that was sent raw; error if type is "error" */ \
     X(SKIPPED)       /* a stanza exceeded a bound and was skipped: name from id type size, error */ \
     X(ROOM)          /* a call that returned AGAIN may be repeated */ \
     X(ERROR)         /* error: why the connection is about to end */ \
@@ -332,9 +333,9 @@ struct xmpp_tiny_event {
 
 struct xmpp_tiny;
 
-/* The application's callback. From inside it everything may be called except xmpp_tiny_init(),
- * xmpp_tiny_connect() and xmpp_tiny_poll() (they return STATE); a client that is done for good may be
- * connected again after CLOSED, from the main loop.
+/* The application's callback. From inside it everything may be called except xmpp_tiny_init();
+ * xmpp_tiny_connect() returns STATE and xmpp_tiny_poll() returns 0, both without doing anything. A client
+ * may be connected again after CLOSED, from the main loop.
  * Returns 0; or, for MESSAGE, PRESENCE, ANSWER and ELEMENT, XMPP_TINY_ERR_AGAIN when an answer found
  * no room: the same event comes again when the transmit buffer has drained, before any other. */
 typedef int (*xmpp_tiny_event_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
@@ -497,7 +498,8 @@ struct xmpp_tiny_config {
     uint32_t iterations_max;   /* most PBKDF2 iterations a server may ask for; default 100,000; at
                                   least 4,096 */
     uint32_t iterations_slice; /* most iterations in one poll; default 256 */
-    uint8_t redirects_max;     /* see-other-host followed in a row; default 2; 255: none */
+    uint8_t redirects_max;     /* see-other-host followed in a row while logging in; default 2; 255: none.
+                                  Once online it is an error like others: condition and text are told */
 };
 
 /* ---- Context -----------------------------------------------------------------------------------
