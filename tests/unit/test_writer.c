@@ -131,24 +131,27 @@ static const struct xmpp_tiny_stream_ops port_ops = {
     port_open, port_secure, port_read, port_write, port_shut, port_close, port_binding, port_error,
 };
 
+/* ANONYMOUS needs none. */
+static unsigned crypto_calls;
+
 static void no_hash(enum xmpp_tiny_hash h, const void *data, size_t len, uint8_t *digest)
 {
     (void)h, (void)data, (void)len, (void)digest;
-    CHECK(!"hash wanted");
+    crypto_calls++;
 }
 
 static void no_hmac(enum xmpp_tiny_hash h, const void *key, size_t key_len, const struct xmpp_tiny_str *parts,
                     size_t count, uint8_t *digest)
 {
     (void)h, (void)key, (void)key_len, (void)parts, (void)count, (void)digest;
-    CHECK(!"HMAC wanted");
+    crypto_calls++;
 }
 
 static void no_pbkdf2(enum xmpp_tiny_hash h, const void *key, size_t key_len, uint8_t *u, uint8_t *t,
                       uint32_t rounds)
 {
     (void)h, (void)key, (void)key_len, (void)u, (void)t, (void)rounds;
-    CHECK(!"PBKDF2 wanted");
+    crypto_calls++;
 }
 
 static const struct xmpp_tiny_crypto crypto = {no_hash, no_hmac, no_pbkdf2};
@@ -1287,5 +1290,6 @@ int main(void)
     test_inside();
     test_leave();
     test_held();
+    CHECK_INT(crypto_calls, 0);
     return check_done();
 }
