@@ -1195,7 +1195,7 @@ static void out_fail(struct xmpp_tiny_out_ *w, int err)
 static void out_bytes(struct xmpp_tiny_out_ *w, const char *p, size_t n)
 {
     size_t limit = w->size - (w->flags & OUT_OWN ? 0U : OUT_RESERVE);
-    if (w->error)
+    if (w->error || n == 0)
         return;
     if (n > limit || w->end > limit - n) {
         out_fail(w, w->begin == w->commit ? ERR(TOO_BIG) : ERR(AGAIN));
@@ -1243,8 +1243,11 @@ static void out_begin(struct xmpp_tiny_out_ *w, bool own)
     w->flags = own ? OUT_BUILDING | OUT_OWN : OUT_BUILDING;
 }
 
+/* Ends a first tag before content; nothing may follow the end of the stanza itself. */
 static void out_close_tag(struct xmpp_tiny_out_ *w)
 {
+    if (w->depth == 0 && w->end > w->commit && !(w->flags & OUT_OWN))
+        out_fail(w, ERR(ARGUMENT));
     if (w->flags & OUT_IN_TAG)
         out_str(w, ">");
     w->flags &= (uint8_t)~OUT_IN_TAG;
@@ -2761,8 +2764,10 @@ static uint32_t deadlines(struct xmpp_tiny *x)
 
 static uint32_t step(struct xmpp_tiny *x)
 {
-    bool more = work(x);
+    bool more;
     uint32_t wait;
+    x->out.flags = 0; /* what the application began and did not send */
+    more = work(x);
     if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
         request_place(x) < XMPP_TINY_MAX_REQUESTS) {
         x->flags &= (uint16_t)~F_ROOM;

@@ -605,8 +605,8 @@ int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys);
 /* ---- Sending -----------------------------------------------------------------------------------
  * A stanza is accepted whole or not at all. Returns 0 (or a request's number) when it was accepted;
  * AGAIN when the transmit buffer is too full now (EVENT_ROOM tells when to try again); TOO_BIG when it
- * can never fit; TEXT when a string is not fit for XML; ARGUMENT; STATE when not online. Order is kept.
- * Absent strings leave their element or attribute out. [RFC6120 8] */
+ * does not fit an empty one; TEXT when a string is not fit for XML; ARGUMENT; STATE when not online. Order is
+ * kept. Absent strings leave their element or attribute out. [RFC6120 8] */
 
 struct xmpp_tiny_message {
     struct xmpp_tiny_str to, type, id, subject, body, thread; /* type absent: "normal" */
