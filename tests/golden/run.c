@@ -572,18 +572,15 @@ static uint32_t g_now_ms(void *ctx)
     return ((struct g_run *)ctx)->now;
 }
 
-/* A nonce counts up from 0; any other number is one byte over and over: 1, 2, 3 ... */
+/* A nonce of 18 bytes counts up from 0; any other number is one byte over and over: 1, 2, 3 ... */
 static bool g_random(void *ctx, void *buf, size_t len)
 {
     struct g_run *r = ctx;
     if (r->no_random)
         return false;
-    if (len == 8) {
-        memset(buf, (int)(++r->numbers * 0x11), len);
-    } else {
-        for (size_t i = 0; i < len; i++)
-            ((uint8_t *)buf)[i] = (uint8_t)i;
-    }
+    r->numbers += len != 18;
+    for (size_t i = 0; i < len; i++)
+        ((uint8_t *)buf)[i] = (uint8_t)(len == 18 ? i : r->numbers);
     return true;
 }
 
@@ -860,7 +857,7 @@ static int g_message(struct g_run *r, const struct g_vars *args)
 static int g_reject(struct g_run *r, const struct g_vars *args, const struct xmpp_tiny_event *event)
 {
     static const char *const names[] = {"",
-#define XMPP_TINY_X(name, element, type) element,
+#define XMPP_TINY_X(name, element, ...) element,
                                         XMPP_TINY_CONDITIONS(XMPP_TINY_X)
 #undef XMPP_TINY_X
     };
@@ -874,11 +871,9 @@ static int g_reject(struct g_run *r, const struct g_vars *args, const struct xmp
 
 static int g_code(const char *name)
 {
-#define XMPP_TINY_X(error, origin, text) \
-    if (strcmp(name, #error) == 0) \
-        return XMPP_TINY_ERR_##error;
-    XMPP_TINY_ERRORS(XMPP_TINY_X)
-#undef XMPP_TINY_X
+    for (int err = XMPP_TINY_ERR_FIRST_ + 1; err < 0; err++)
+        if (strcmp(name, xmpp_tiny_err_name(err)) == 0)
+            return err;
     return (int)strtol(name, NULL, 10);
 }
 
@@ -925,9 +920,13 @@ static int g_call(struct g_run *r, const char *text, const struct xmpp_tiny_even
         got = (int)xmpp_tiny_step(&r->x);
     else
         g_fail(r, "no such call", NULL, whole.ptr);
-    if (got != wanted)
-        g_fail(r, whole.ptr, xmpp_tiny_err_name(wanted > 0 ? 0 : wanted),
-               got > 0 ? "a positive number" : xmpp_tiny_err_name(got));
+    if (got != wanted) {
+        char numbers[2][16];
+        snprintf(numbers[0], sizeof numbers[0], "%d", wanted);
+        snprintf(numbers[1], sizeof numbers[1], "%d", got);
+        g_fail(r, whole.ptr, wanted < 0 ? xmpp_tiny_err_name(wanted) : numbers[0],
+               got < 0 ? xmpp_tiny_err_name(got) : numbers[1]);
+    }
     if (event && got == XMPP_TINY_ERR_AGAIN && wanted == got)
         result = got;
     g_vars_free(&args);
@@ -1009,7 +1008,7 @@ static void g_settle(struct g_run *r)
         bool moved;
         r->wait = xmpp_tiny_step(&r->x);
         moved = !r->hold && g_drain(r, SIZE_MAX);
-        if (r->wait && !moved)
+        if ((r->wait || xmpp_tiny_want(&r->x) == XMPP_TINY_WANT_CLOSE) && !moved)
             return;
         if (r->wait == 0 && xmpp_tiny_state(&r->x) == XMPP_TINY_STATE_OFF)
             g_fail(r, "a client that is off wants to be called", NULL, NULL);
@@ -1146,6 +1145,15 @@ static uint32_t g_mechanisms(struct g_run *r, const char *list)
     return bits;
 }
 
+/* A buffer's size: "min", a number, or by default the comfortable one. */
+static size_t g_size(const struct g_run *r, const char *name, size_t min, size_t comfortable)
+{
+    const char *value = g_get(&r->settings, name, 2);
+    if (value ? strcmp(value, "min") == 0 : r->small)
+        return min;
+    return value ? g_arg_number(&r->settings, name) : comfortable;
+}
+
 static void g_connect(struct g_run *r, const char *text)
 {
     const struct g_vars *s = &r->settings;
@@ -1163,8 +1171,8 @@ static void g_connect(struct g_run *r, const char *text)
         c->stream = &r->stream;
         c->platform = &r->platform;
         c->crypto = &g_crypto;
-        c->rx_size = g_get(s, "rx", 2) ? g_arg_number(s, "rx") : r->small ? XMPP_TINY_RX_MIN : 2048;
-        c->tx_size = g_get(s, "tx", 2) ? g_arg_number(s, "tx") : r->small ? XMPP_TINY_TX_MIN : 1024;
+        c->rx_size = g_size(r, "rx", XMPP_TINY_RX_MIN, 2048);
+        c->tx_size = g_size(r, "tx", XMPP_TINY_TX_MIN, 1024);
         c->rx = r->rx = g_alloc(r->rx, c->rx_size);
         c->tx = r->tx = g_alloc(r->tx, c->tx_size);
         memset(r->rx, 0xA5, c->rx_size);
@@ -1183,6 +1191,7 @@ static void g_connect(struct g_run *r, const char *text)
     }
     r->error.len = 0;
     r->rounds = 0;
+    r->hold = false;
     r->connected = true;
     r->connects++;
     got = got ? got : xmpp_tiny_connect(&r->x);
@@ -1214,6 +1223,26 @@ static void g_expect_event(struct g_run *r, const char *text)
         g_cut(&r->events, len + 1);
 }
 
+/* True when `text` is the command `word`; *rest is what follows it. */
+static bool g_word(const char *text, const char *word, const char **rest)
+{
+    size_t len = strlen(word);
+    if (strncmp(text, word, len) != 0 || (text[len] && text[len] != ' '))
+        return false;
+    *rest = text + len + (text[len] == ' ');
+    return true;
+}
+
+/* One event of this kind, whatever its fields. */
+static void g_told_once(struct g_run *r, const char *kind)
+{
+    const char *rest, *end = r->events.len ? strchr(r->events.ptr, '\n') : NULL;
+    if (end && g_word(r->events.ptr, kind, &rest))
+        g_cut(&r->events, (size_t)(end - r->events.ptr) + 1);
+    else
+        g_fail(r, "told something else", kind, r->events.len ? r->events.ptr : "nothing");
+}
+
 static void g_nothing_left(struct g_run *r)
 {
     if (r->out.len)
@@ -1233,16 +1262,6 @@ static void g_on(struct g_run *r, const char *text)
         g_adds(&r->actions[i], text);
 }
 
-/* True when `text` is the command `word`; *rest is what follows it. */
-static bool g_word(const char *text, const char *word, const char **rest)
-{
-    size_t len = strlen(word);
-    if (strncmp(text, word, len) != 0 || (text[len] && text[len] != ' '))
-        return false;
-    *rest = text + len + (text[len] == ' ');
-    return true;
-}
-
 static void g_expect_number(struct g_run *r, const char *what, uint32_t got, const char *wanted)
 {
     char text[24];
@@ -1260,6 +1279,10 @@ static void g_play_line(struct g_run *r)
         g_expect_sent(r, rest, t.len - (size_t)(rest - t.ptr));
     } else if (g_word(t.ptr, "*", &rest)) {
         g_expect_event(r, rest);
+    } else if (g_word(t.ptr, "sent", &rest)) {
+        r->out.len = 0;
+    } else if (g_word(t.ptr, "told", &rest)) {
+        g_told_once(r, rest);
     } else if (g_word(t.ptr, "wait", &rest)) {
         g_expect_number(r, "wants to be called in", r->wait, rest);
     } else if (g_word(t.ptr, "rounds", &rest)) {
@@ -1275,6 +1298,7 @@ static void g_play_line(struct g_run *r)
         r->dirty = true;
     } else if (g_word(t.ptr, "lost", &rest)) {
         g_unset(&r->settings, rest);
+        r->no_random |= strcmp(rest, "random") == 0;
     } else if (g_word(t.ptr, "scram", &rest)) {
         g_scram(r, t.ptr + (rest - t.ptr));
     } else if (g_word(t.ptr, "on", &rest)) {
@@ -1441,7 +1465,7 @@ static bool g_play_ways(const struct g_book *b, const struct g_session *s, const
     return good;
 }
 
-/* Names and values of an 'each' table's row. */
+/* Names and values of an 'each' table's row; '-' stands for nothing. */
 static void g_row(struct g_vars *v, const char *names, const char *values)
 {
     while (*names) {
@@ -1452,7 +1476,7 @@ static void g_row(struct g_vars *v, const char *names, const char *values)
         all = strcspn(values, "|");
         for (used = all; used && values[used - 1] == ' '; used--)
             ;
-        value = g_copy(values, used);
+        value = g_copy(values, used == 1 && *values == '-' ? 0 : used);
         g_set(v, names, len, value);
         free(value);
         values += all + (values[all] == '|');
