@@ -915,7 +915,7 @@ static const char *copy_plain(const char *p, const char *end, char **out, bool v
             break;
         memcpy(o, &w, sizeof w);
     }
-    while (p < end && IN_CLASS(*p, set))
+    while (IN_CLASS(*p, set))
         *o++ = *p++;
     *out = o;
     return p;
@@ -978,7 +978,7 @@ static int take_name(struct xmpp_tiny_tok_ *t)
     if ((t->flags & T_FIRST) && !IN_CLASS(c, IN_FIRST))
         return ERR(XML);
     t->flags &= (uint8_t)~T_FIRST;
-    while (p < end && IN_CLASS(*p, IN_NAME))
+    while (IN_CLASS(*p, IN_NAME))
         *o++ = *p++;
     if (t->skip && t->state != S_ATTR)
         t->seen = name_hash(t->seen, t->out, o);
@@ -1054,6 +1054,7 @@ static char *tok_window(struct xmpp_tiny_tok_ *t, size_t *room)
 static void tok_fed(struct xmpp_tiny_tok_ *t, size_t len)
 {
     t->end += len;
+    *t->end = 0; /* in no class: runs stop here without looking for the end */
 }
 
 /* One step: a run of text, a name, or a single character. */
