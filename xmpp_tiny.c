@@ -1495,7 +1495,8 @@ static const char *el_end(const el *e)
     const char *p = e->buf + e->at;
     unsigned depth = 0;
     do {
-        char c = *p++;
+        char c = *(p = run_end(p));
+        p++;
         if (c == C_ELEM || c == C_ELEM_NS)
             depth++;
         if (c == C_ELEM_NS || c == C_ATTR_NS)
