@@ -66,9 +66,15 @@ static void g_free(struct g_text *t)
 
 static bool g_has(const char *text, size_t len, const void *part, size_t n)
 {
-    for (size_t i = 0; n && i + n <= len; i++)
-        if (memcmp(text + i, part, n) == 0)
+    const char *p = text, *end = text ? text + len : text;
+    while (n && n <= (size_t)(end - p)) {
+        p = memchr(p, *(const unsigned char *)part, (size_t)(end - p) - n + 1);
+        if (p == NULL)
+            return false;
+        if (memcmp(p, part, n) == 0)
             return true;
+        p++;
+    }
     return false;
 }
 
@@ -402,11 +408,12 @@ static void g_expand(struct g_run *r, struct g_text *to, const char *from, size_
 {
     g_add(to, "", 0);
     for (size_t i = 0; i < len; i++) {
-        size_t depth = 1, start = i + 1;
-        if (from[i] != '{') {
-            g_add(to, from + i, 1);
-            continue;
-        }
+        const char *brace = memchr(from + i, '{', len - i);
+        size_t depth = 1, start = brace ? (size_t)(brace - from) + 1 : 0;
+        g_add(to, from + i, brace ? start - 1 - i : len - i);
+        if (brace == NULL)
+            return;
+        i = start - 1;
         while (depth && ++i < len)
             depth = from[i] == '{' ? depth + 1 : from[i] == '}' ? depth - 1 : depth;
         g_placeholder(r, to, from + start, i - start);
