@@ -2449,13 +2449,13 @@ static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *
 {
     struct xmpp_tiny_jid us;
     str bare = x->bound;
-    if (q->address == 0)
-        return from.ptr == NULL || jid_same(from, x->bound, true);
-    if (from.ptr)
-        return jid_digest(from) == q->address;
-    jid_parse(x->bound, &us);
+    jid_parse(bare, &us);
     bare.len -= us.resource.len + 1;
-    return q->address == jid_digest(bare) || q->address == jid_digest(us.domain) ||
+    if (from.ptr && q->address)
+        return jid_digest(from) == q->address;
+    if (from.ptr)
+        return jid_same(from, bare, false) || jid_same(from, x->bound, false);
+    return q->address == 0 || q->address == jid_digest(bare) || q->address == jid_digest(us.domain) ||
            q->address == jid_digest(x->bound);
 }
 
@@ -2544,7 +2544,7 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
 /* A stanza that was too big to keep. */
 static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 {
-    if (run_is(el_name(e), "iq") && x->state == XMPP_TINY_STATE_ONLINE &&
+    if (el_is(e, "iq", NS_CLIENT) && x->state == XMPP_TINY_STATE_ONLINE &&
         send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, ABSENT) == ERR(AGAIN))
         return ERR(AGAIN);
     read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
