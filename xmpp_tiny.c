@@ -2823,6 +2823,8 @@ static bool pump_io(struct xmpp_tiny *x)
         } else {
             moved |= pump_report(x, XMPP_TINY_WANT_IO, n > 0 ? XMPP_TINY_IO_FAILED : n);
         }
+    } else if (!x->held && x->state != XMPP_TINY_STATE_SHUT) {
+        moved = true; /* nothing was asked: a step uses up what is there first */
     }
     return moved;
 }
