@@ -38,6 +38,13 @@ STATIC_ASSERT(attrs, XMPP_TINY_MAX_ATTRS >= 8 && XMPP_TINY_MAX_ATTRS <= 64);
 STATIC_ASSERT(requests, XMPP_TINY_MAX_REQUESTS >= 1 && XMPP_TINY_MAX_REQUESTS <= 32);
 STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 
+/* Kept out of line for the sake of size: a caller that takes all its callees in runs out of registers. */
+#ifdef __GNUC__
+#define APART __attribute__((noinline))
+#else
+#define APART
+#endif
+
 #define NS_CLIENT        "jabber:client"
 #define NS_STREAMS       "http://etherx.jabber.org/streams"
 #define NS_STREAM_ERRORS "urn:ietf:params:xml:ns:xmpp-streams"
@@ -121,7 +128,7 @@ static bool str_is(str a, const char *text)
     return a.ptr && same(a, slice(text, strlen(text)));
 }
 
-static char lower(char c)
+static APART char lower(char c)
 {
     return (uint8_t)(c - 'A') < 26 ? (char)(c + ('a' - 'A')) : c;
 }
@@ -181,7 +188,7 @@ static void wipe(void *data, size_t len)
 static bool xml_char(uint32_t c)
 {
     if (c < 0x20)
-        return c == '\t' || c == '\n' || c == '\r';
+        return 0x2600U >> c & 1; /* tab, line feed, carriage return */
     return c < 0x110000 && (c & 0xFFFFF800) != 0xD800 && c - 0xFFFE > 1;
 }
 
@@ -199,7 +206,7 @@ static bool utf8_take(struct xmpp_tiny_utf8_ *u, uint8_t c)
         return false;
     if (--u->need)
         return true;
-    return u->point >> (u->size == 1 ? 7 : u->size * 5 + 1) && xml_char(u->point);
+    return u->point >> (u->size * 5 + 1) && xml_char(u->point); /* not longer than it need be */
 }
 
 static char *utf8_put(char *o, uint32_t c)
@@ -328,30 +335,31 @@ enum {              /* what tok_next() returns; negative: enum xmpp_tiny_err */
        TOK_END      /* the root is complete */
 };
 
-enum {
-    S_TEXT,
-    S_CDATA,
-    S_VALUE,
-    S_NAME,
-    S_ATTR,
-    S_CLOSE,
-    S_START,
-    S_BETWEEN,
-    S_LT,
-    S_TAG,
-    S_SPACED,
-    S_EQ,
-    S_QUOTE,
-    S_REF,
-    S_VALUE_REF,
-    S_EMPTY,
-    S_POP,
-    S_CLOSED,
-    S_BANG,
-    S_DECL
+enum { /* what tok_step() awaits */
+       S_TEXT,
+       S_CDATA,
+       S_VALUE,
+       S_NAME,
+       S_ATTR,
+       S_CLOSE,
+       S_LT,
+       S_START, /* white space is let pass from here.. */
+       S_BETWEEN,
+       S_TAG,
+       S_SPACED,
+       S_EQ,
+       S_QUOTE,
+       S_CLOSED, /* ..to here */
+       S_REF,
+       S_VALUE_REF,
+       S_BANG,
+       S_EMPTY,
+       S_DECL,
+       S_POP /* nothing: an empty element ends */
 };
-enum { T_DECL = 1, T_PREFIX = 2, T_XML = 4, T_FIRST = 8, T_HASH = 16, T_HEX = 32, T_DIGIT = 64 };
-enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR }; /* what the last character was */
+enum { T_DECL = 1, T_PREFIX = 2, T_COLON = 4, T_FIRST = 8 };
+enum { TAIL_NONE, TAIL_BRACKET, TAIL_BRACKETS, TAIL_CR };           /* what the last character was */
+enum { REF_NAME, REF_HASH, REF_X, REF_DECIMAL = 10, REF_HEX = 16 }; /* t->tail in a reference */
 
 #define IN_TEXT  1 /* stands for itself in text */
 #define IN_VALUE 2 /* in an attribute's value */
@@ -463,22 +471,59 @@ static const char *attr_next(const char *a)
 static run declared(const char *e, const char *prefix, size_t len)
 {
     for (const char *a = attr_first(e); *a != C_BODY; a = attr_next(a))
-        if (*a == C_XMLNS && (len ? a[6] == ':' && run_holds(a + 7, prefix, len) : (uint8_t)a[6] < RUN_END))
+        if (*a == C_XMLNS && (a[6] == ':') == (len != 0) && run_holds(a + 6 + (len != 0), prefix, len))
             return attr_value(a);
+    return NULL;
+}
+
+/* The value of an attribute without prefix; NULL if it is missing. */
+static run attr_named(const char *e, run name)
+{
+    for (const char *a = attr_first(e); *a != C_BODY; a = attr_next(a))
+        if (*a == C_ATTR && run_is(a + 1, name))
+            return attr_value(a);
+    return NULL;
+}
+
+/* What follows `start` in a run; NULL if it begins otherwise. */
+static const char *behind(run a, const char *start)
+{
+    while (*start)
+        if (*a++ != *start++)
+            return NULL;
+    return a;
+}
+
+/* Where the prefix of a name ends; NULL if it has none. */
+static const char *colon_of(run name)
+{
+    for (; (uint8_t)*name >= RUN_END; name++)
+        if (*name == ':')
+            return name;
     return NULL;
 }
 
 /* ---- Namespaces, at the end of a tag ---- */
 
-/* The reference for a prefix at the tag in progress; 0 if it is not declared. */
-static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, size_t len)
+/* The namespace name for a prefix (of length 0: the default) in the innermost `depth` elements. */
+static run inherited(const struct xmpp_tiny_tok_ *t, uint32_t depth, const char *prefix, size_t len)
 {
+    run uri = NULL;
+    while (uri == NULL && depth)
+        uri = declared(t->buf + t->open[--depth], prefix, len);
+    return uri;
+}
+
+/* The reference for the prefix before a colon at the tag in progress; 0 if it is not declared. */
+static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, const char *colon)
+{
+    size_t len = (size_t)(colon - prefix);
     run uri;
-    if (len == 3 && memcmp(prefix, "xml", 3) == 0)
+    if (behind(prefix, "xml:"))
         return REF_XML;
     uri = declared(t->tag, prefix, len);
-    for (unsigned i = t->depth; uri == NULL && i > 0; i--)
-        uri = declared(t->buf + t->open[i - 1], prefix, len);
+    if (uri == NULL)
+        uri = inherited(t, t->depth, prefix, len);
     return uri ? (unsigned)(uri - t->buf) : 0;
 }
 
@@ -494,26 +539,25 @@ static bool declares(const char *a)
 /* Replaces the prefix of the name behind the kind byte p, if it has one, by its reference. */
 static bool replace_prefix(const struct xmpp_tiny_tok_ *t, char *p, char kind)
 {
-    char *colon = p;
+    const char *colon = colon_of(p + 1);
     unsigned ref;
-    while ((uint8_t) * ++colon >= RUN_END)
-        if (*colon == ':') {
-            ref = resolve(t, p + 1, (size_t)(colon - p - 1));
-            memset(p, C_PAD, (size_t)(colon - p - 2));
-            colon[-2] = kind;
-            colon[-1] = (char)(ref >> 8);
-            colon[0] = (char)ref;
-            return ref != 0;
-        }
-    return true;
+    if (colon == NULL)
+        return true;
+    ref = resolve(t, p + 1, colon);
+    for (; p < colon - 2; p++)
+        *p = C_PAD;
+    p[0] = kind;
+    p[1] = (char)(ref >> 8);
+    p[2] = (char)ref;
+    return ref != 0;
 }
 
 /* Does an attribute before a have the same namespace and local name? [Namespaces 6.3] */
-static bool doubled(const char *buf, const char *b, const char *a)
+static bool doubled(const struct xmpp_tiny_tok_ *t, const char *a)
 {
-    for (; b < a; b = attr_next(b))
+    for (const char *b = attr_first(t->tag); b < a; b = attr_next(b))
         if (*b == C_ATTR_NS && run_is(b + 3, a + 3) &&
-            run_is(ref_run(buf, ref_at(b + 1)), ref_run(buf, ref_at(a + 1))))
+            run_is(ref_run(t->buf, ref_at(b + 1)), ref_run(t->buf, ref_at(a + 1))))
             return true;
     return false;
 }
@@ -521,15 +565,15 @@ static bool doubled(const char *buf, const char *b, const char *a)
 /* Now that all declarations of the tag are known, its prefixes are resolved. */
 static int namespaces(struct xmpp_tiny_tok_ *t)
 {
-    const char *first = attr_first(t->tag), *a, *next;
-    for (a = first; *a != C_BODY; a = next) {
-        next = attr_next(a);
-        if (*a == C_ATTR && !replace_prefix(t, t->buf + (a - t->buf), C_ATTR_NS))
+    for (const char *a = attr_first(t->tag); *a != C_BODY; a = attr_next(a)) {
+        if (*a != C_ATTR)
+            continue;
+        if (!replace_prefix(t, t->buf + (a - t->buf), C_ATTR_NS))
             return ERR(XML_PREFIX);
-    }
-    for (a = first = skip_pad(first); *a != C_BODY; a = attr_next(a))
-        if (*a == C_ATTR_NS && doubled(t->buf, first, a))
+        a = skip_pad(a);
+        if (*a == C_ATTR_NS && doubled(t, a))
             return ERR(XML);
+    }
     return replace_prefix(t, t->tag, C_ELEM_NS) ? 0 : ERR(XML_PREFIX);
 }
 
@@ -539,7 +583,7 @@ static int namespaces(struct xmpp_tiny_tok_ *t)
 #define SKIP_K         0x9E3779B1U
 #define SKIP_K_INVERSE 0x0E8B2F51U
 
-static uint32_t name_hash(uint32_t h, const char *p, const char *end)
+static APART uint32_t name_hash(uint32_t h, const char *p, const char *end)
 {
     for (; p < end; p++)
         h = *p == ':' ? 0 : h * 33 + (uint8_t)*p;
@@ -556,18 +600,14 @@ static uint32_t elem_hash(const char *e)
 static int skip_begin(struct xmpp_tiny_tok_ *t)
 {
     char *last = t->limit - (2 + SLACK + SKIP_WINDOW);
-    if (t->depth < t->level || t->depth == 0 ||
-        (t->depth == t->level && (t->state == S_CLOSE || t->state == S_CLOSED)))
+    if (t->depth == 0 || (t->depth == t->level && (t->state == S_CLOSE || t->state == S_CLOSED)))
         return ERR(XML_LIMIT); /* not inside a unit */
     *t->out = C_BODY;          /* ends what stands before it */
     t->hash = 0;
-    for (unsigned i = t->level; i < t->depth; i++)
+    for (uint32_t i = t->level; i < t->depth; i++)
         t->hash = (t->hash + elem_hash(t->buf + t->open[i])) * SKIP_K;
-    if (t->state == S_NAME || t->state == S_CLOSE || t->state == S_CLOSED)
-        t->seen = name_hash(0, t->mark, t->out);
-    else
-        t->seen = elem_hash(t->tag); /* needed inside a tag, harmless elsewhere */
-    if (t->keep > t->base && t->keep > last)
+    t->seen = elem_hash(t->tag); /* needed inside a tag, harmless elsewhere */
+    if (t->keep > last)
         t->keep = t->buf + (run_end(name_of(t->base)) - t->buf);
     if (t->keep > last)
         return ERR(XML_LIMIT);
@@ -592,16 +632,17 @@ static bool version_1(run v)
 /* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static int declaration(struct xmpp_tiny_tok_ *t)
 {
-    const char *a;
+    run version, encoding;
     t->state = S_BETWEEN;
     *t->out = C_BODY;
+    version = attr_named(t->tag, "version");
+    encoding = attr_named(t->tag, "encoding");
     if (!run_is(t->tag + 1, "xml"))
         return ERR(XML_RESTRICTED);
-    a = attr_first(t->tag);
-    if (*a == C_BODY || !run_is(a + 1, "version") || !version_1(attr_value(a)))
+    if (version == NULL || version != attr_value(attr_first(t->tag)) || !version_1(version))
         return ERR(XML);
-    for (; *a != C_BODY; a = attr_next(a))
-        if (run_is(a + 1, "encoding") && !same_folded(run_str(attr_value(a)), STR("utf-8")))
+    for (size_t i = 0; encoding && i < sizeof "utf-8"; i++)
+        if (lower(encoding[i]) != "utf-8\3"[i] && i + 1 < sizeof "utf-8")
             return ERR(XML_ENCODING);
     return 0;
 }
@@ -610,48 +651,25 @@ static int declaration(struct xmpp_tiny_tok_ *t)
  * are cleared without a look at the others. */
 static bool attr_again(struct xmpp_tiny_tok_ *t)
 {
-    const char *name = t->mark, *end = t->out;
-    size_t len = (size_t)(end - name);
-    char kind = t->flags & T_XML ? C_ATTR_NS : C_ATTR;
-    uint32_t bit = 1U << (((unsigned)*name ^ (unsigned)len << 1 ^ (unsigned)end[-1] << 2) & 31);
-    if (kind == C_ATTR && len >= 5 && memcmp(name, "xmlns", 5) == 0 && (len == 5 || name[5] == ':'))
-        t->mark[-1] = kind = C_XMLNS;
+    const char *name = t->mark, *end = t->out, *rest = behind(name, "xmlns");
+    uint32_t bit = 1U << (((unsigned)*name ^ (unsigned)(end - name) << 1 ^ (unsigned)end[-1] << 2) & 31);
+    if (rest && (rest == end || *rest == ':'))
+        t->mark[-1] = C_XMLNS;
     if (t->seen & bit)
         for (const char *a = attr_first(t->tag); name_of(a) < name; a = attr_next(a))
-            if (*a == kind && run_holds(name_of(a), name, len))
+            if (run_is(name_of(a), name))
                 return true;
     t->seen |= bit;
     return false;
 }
 
-/* A first tag is complete. */
-static int tag_done(struct xmpp_tiny_tok_ *t, bool empty)
+/* After TOK_OPEN: the children of this element are the units from now on. */
+static void tok_enter(struct xmpp_tiny_tok_ *t)
 {
-    int err = 0;
-    t->state = empty ? S_POP : S_TEXT;
-    t->tail = TAIL_NONE;
-    if (!t->skip) {
-        *t->out++ = C_BODY;
-        if (t->flags & T_PREFIX)
-            err = namespaces(t);
-        if (!err && t->depth >= XMPP_TINY_MAX_DEPTH)
-            err = skip_begin(t);
-    }
-    if (err)
-        return err;
-    if (t->skip)
-        t->hash = (t->hash + t->seen) * SKIP_K;
-    else
-        t->open[t->depth] = u16((size_t)(t->tag - t->buf));
-    if (++t->depth == 0)
-        return ERR(XML_LIMIT);
-    if (t->depth == 1) {
-        t->base = t->out;
-        t->level = 1;
-        t->state = empty ? S_POP : S_BETWEEN;
-        return TOK_HEADER;
-    }
-    return t->depth == t->level + 1 ? TOK_OPEN : TOK_MORE;
+    t->base = t->out;
+    t->level++;
+    if (t->state == S_TEXT)
+        t->state = S_BETWEEN;
 }
 
 /* The innermost element ends. */
@@ -675,23 +693,54 @@ static int pop(struct xmpp_tiny_tok_ *t)
     return t->depth ? TOK_LEFT : TOK_END;
 }
 
+/* A first tag is complete. */
+static int tag_done(struct xmpp_tiny_tok_ *t, uint8_t state)
+{
+    int err = 0;
+    t->state = state;
+    t->tail = TAIL_NONE;
+    if (!t->skip) {
+        *t->out++ = C_BODY;
+        if (t->flags & T_PREFIX)
+            err = namespaces(t);
+        if (!err && t->depth >= XMPP_TINY_MAX_DEPTH)
+            err = skip_begin(t);
+        if (err)
+            return err;
+    }
+    if (t->skip)
+        t->hash = (t->hash + t->seen) * SKIP_K;
+    else
+        t->open[t->depth] = u16((size_t)(t->tag - t->buf));
+    if (++t->depth == 0)
+        return ERR(XML_LIMIT);
+    if (t->depth == 1) {
+        tok_enter(t);
+        return TOK_HEADER;
+    }
+    if (t->depth == t->level + 1)
+        return TOK_OPEN;
+    return state == S_POP ? pop(t) : TOK_MORE;
+}
+
 /* The closing tag's name stands at mark: is it that of the innermost open element? */
 static int close_tag(struct xmpp_tiny_tok_ *t)
 {
     const char *name = t->mark, *e, *colon;
-    if (t->skip)
-        return pop(t);
-    t->tag = t->buf + t->open[t->depth - 1];
-    e = skip_pad(t->tag);
-    if (*e == C_ELEM_NS) {
-        colon = find(slice(name, (size_t)(t->out - name)), ':');
-        if (colon == NULL || resolve(t, name, (size_t)(colon - name)) != ref_at(e + 1))
+    if (!t->skip) {
+        *t->out = C_END;
+        t->out = t->mark - 1;
+        t->tag = t->buf + t->open[t->depth - 1];
+        e = skip_pad(t->tag);
+        if (*e == C_ELEM_NS) {
+            colon = colon_of(name);
+            if (colon == NULL || resolve(t, name, colon) != ref_at(e + 1))
+                return ERR(XML);
+            name = colon + 1;
+        }
+        if (!run_is(name_of(e), name))
             return ERR(XML);
-        name = colon + 1;
     }
-    if (!run_holds(name_of(e), name, (size_t)(t->out - name)))
-        return ERR(XML);
-    t->out = t->mark;
     return pop(t);
 }
 
@@ -707,74 +756,77 @@ static int reference_done(struct xmpp_tiny_tok_ *t, uint32_t c)
     return 0;
 }
 
-/* One character of a reference, after '&' [XML 4.1, 4.6]. The letters of a name are packed into
- * utf8.point; t->tail counts. */
+/* One character of a reference, after '&' [XML 4.1, 4.6]. utf8.point holds the letters of a name, packed,
+ * or the number; t->tail says which. */
 static int reference(struct xmpp_tiny_tok_ *t, uint8_t c)
 {
-    static const char entities[] = "<lt\0>gt\0&amp\0'apos\0\"quot\0";
-    uint32_t v = t->utf8.point, base = t->flags & T_HEX ? 16 : 10, digit = c - (uint32_t)'0';
-    if (c == ';' && (t->flags & T_HASH))
-        return (t->flags & T_DIGIT) && xml_char(v) ? reference_done(t, v) : ERR(XML);
+    static const uint32_t names[] = {0x6C74, 0x6774, 0x616D70, 0x61706F73, 0x71756F74}; /* lt gt amp .. */
+    static const char meant[] = "<>&'\"";
+    uint32_t v = t->utf8.point, digit = c - (uint32_t)'0';
+    uint8_t kind = t->tail, base = kind == REF_X || kind == REF_HEX ? REF_HEX : REF_DECIMAL;
     if (c == ';') {
-        for (const char *e = entities; *e; e += strlen(e) + 1) {
-            uint32_t packed = 0;
-            for (const char *p = e + 1; *p; p++)
-                packed = packed << 8 | (uint8_t)*p;
-            if (packed == v)
-                return reference_done(t, (uint8_t)*e);
-        }
+        if (kind >= REF_DECIMAL)
+            return xml_char(v) ? reference_done(t, v) : ERR(XML);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            if (v == names[i])
+                return reference_done(t, (uint8_t)meant[i]);
         return v ? ERR(XML_RESTRICTED) : ERR(XML);
     }
-    t->tail = (uint8_t)(t->tail + (t->tail < 3));
-    if (c == '#' && t->tail == 1) {
-        t->flags |= T_HASH;
-    } else if (c == 'x' && t->tail == 2 && (t->flags & T_HASH)) {
-        t->flags |= T_HEX;
-    } else if (t->flags & T_HASH) {
+    if (kind == REF_NAME) {
+        if (c == '#' && v == 0)
+            t->tail = REF_HASH;
+        else if (c < 0x80 && !IN_CLASS(c, IN_NAME))
+            return ERR(XML);
+        else
+            t->utf8.point = v >> 24 ? UINT32_MAX : v << 8 | c;
+    } else if (c == 'x' && kind == REF_HASH) {
+        t->tail = REF_X;
+    } else {
         if (digit > 9)
             digit = (c | 0x20U) - 'a' + 10;
         if (digit >= base)
             return ERR(XML);
-        t->flags |= T_DIGIT;
+        t->tail = base;
         t->utf8.point = v > 0x10FFFF ? v : v * base + digit;
-    } else {
-        t->utf8.point = v >> 24 ? UINT32_MAX : v << 8 | c;
-        return c >= 0x80 || IN_CLASS((char)c, IN_NAME) ? 0 : ERR(XML);
     }
     return 0;
 }
 
-/* One character of text or of a value that does not stand for itself. Returns 1 if *c is to be
- * written, 0 if not. [XML 2.11, 3.3.3] */
-static int special(struct xmpp_tiny_tok_ *t, char *c)
+/* One character of text or of a value that does not stand for itself. Returns what is to be written; 0:
+ * nothing. [XML 2.11, 3.3.3] */
+static APART int special(struct xmpp_tiny_tok_ *t, uint8_t c)
 {
-    uint8_t tail = t->tail;
-    bool value = t->state == S_VALUE;
+    uint8_t tail = t->tail, state = t->state;
     t->tail = TAIL_NONE;
-    if (*c == '<' || *c == '&') {
-        if (t->state == S_CDATA)
-            return 1;
-        if (*c == '<')
+    switch (c) {
+    case '&':
+    case '<':
+        if (state == S_CDATA)
+            return c;
+        if (c == '<')
             return ERR(XML);
-        t->state = value ? S_VALUE_REF : S_REF;
-        t->flags &= (uint8_t) ~(T_HASH | T_HEX | T_DIGIT);
+        t->state = state == S_VALUE ? S_VALUE_REF : S_REF;
         t->utf8.point = 0;
         return 0;
-    }
-    if (*c == ']')
+    case ']':
         t->tail = tail == TAIL_BRACKET || tail == TAIL_BRACKETS ? TAIL_BRACKETS : TAIL_BRACKET;
-    if (*c == '>' && tail == TAIL_BRACKETS) {
-        if (t->state == S_TEXT)
+        return c;
+    case '>':
+        if (tail != TAIL_BRACKETS)
+            return c;
+        if (state == S_TEXT)
             return ERR(XML); /* "]]>" [XML 2.4] */
         t->state = S_TEXT;
         t->out -= t->skip ? 0 : 2;
         return 0;
-    }
-    if (*c == '\r')
+    case '\r':
         t->tail = TAIL_CR;
-    if (*c == '\r' || *c == '\n' || *c == '\t')
-        *c = value ? ' ' : *c == '\t' ? '\t' : '\n';
-    return (uint8_t)*c >= RUN_END && (*c >= ' ' || *c == '\t' || *c == '\n') ? 1 : ERR(XML);
+        return state == S_VALUE ? ' ' : '\n';
+    default:
+        if (!xml_char(c))
+            return ERR(XML);
+        return state == S_VALUE && c < ' ' ? ' ' : c;
+    }
 }
 
 /* A character beyond ASCII, as far as it is there; written as it is. */
@@ -799,40 +851,33 @@ static int beyond_ascii(struct xmpp_tiny_tok_ *t)
 }
 
 /* Begins an attribute, or (C_ELEM) an element. */
-static void name_begin(struct xmpp_tiny_tok_ *t, uint8_t state, char kind)
+static APART void name_begin(struct xmpp_tiny_tok_ *t, uint8_t state, char kind)
 {
     *t->out++ = kind;
     t->mark = t->out;
-    t->colon = false;
-    t->flags = (uint8_t)((t->flags | T_FIRST) & ~T_XML);
+    t->flags = (uint8_t)((t->flags | T_FIRST) & ~T_COLON);
     t->state = state;
 }
 
 /* What follows '<'. */
 static int markup(struct xmpp_tiny_tok_ *t, char c)
 {
-    bool start = t->flags & T_DECL; /* nothing came before */
-    t->flags = 0;
+    uint8_t decl = c == '?' ? T_DECL : 0, state = c == '/' ? S_CLOSE : S_NAME;
     t->in += c == '!' || c == '?' || c == '/';
     if (c == '!') {
         t->state = S_BANG;
         t->tail = 0;
         return t->depth > t->level ? 0 : ERR(XML_RESTRICTED);
     }
-    if (c == '?' && !start)
-        return ERR(XML_RESTRICTED);
+    if (decl & ~t->flags)
+        return ERR(XML_RESTRICTED); /* something came before */
     if (!t->skip || t->depth == t->level)
         t->tag = t->out;
     t->seen = 0;
     t->count = 0;
-    name_begin(t, S_NAME, C_ELEM);
-    if (c == '?')
-        t->flags |= T_DECL;
-    if (c == '/') {
-        t->mark = --t->out;
-        t->state = S_CLOSE;
-    }
-    return c == '/' && t->depth == 0 ? ERR(XML) : 0;
+    t->flags = decl;
+    name_begin(t, state, C_ELEM);
+    return state == S_CLOSE && t->depth == 0 ? ERR(XML) : 0;
 }
 
 /* A name ends; what follows it has not been read. */
@@ -843,52 +888,43 @@ static int name_done(struct xmpp_tiny_tok_ *t)
         return ERR(XML);
     if (!t->skip && t->out - t->mark > XMPP_TINY_MAX_NAME)
         err = skip_begin(t);
-    if (t->state == S_CLOSE) {
-        t->state = S_CLOSED;
-    } else if (t->state == S_NAME) {
-        t->state = S_TAG;
-        if (!t->skip && t->depth == t->level && t->out < t->stop)
-            t->keep = t->out;
-    } else {
-        t->state = S_EQ;
+    if (t->state == S_ATTR) {
+        *t->out = C_VALUE;
         if (!t->skip && attr_again(t))
             return ERR(XML);
-        *t->out++ = C_VALUE;
+        t->out++;
+        t->state = S_EQ;
+    } else {
+        t->state = t->state == S_NAME ? S_TAG : S_CLOSED;
     }
     return err;
 }
 
-/* Inside a tag, between its parts. */
+/* Inside a tag, between its parts, at what is not white space. */
 static int in_tag(struct xmpp_tiny_tok_ *t, char c)
 {
-    int err = 0;
-    t->in++;
-    if (IN_CLASS(c, IN_SPACE)) {
-        t->state = S_SPACED;
+    bool decl = t->flags & T_DECL;
+    if (!t->skip && t->depth == t->level)
+        t->keep = t->out;
+    if (c == '>' && !decl)
+        return tag_done(t, S_TEXT);
+    if (c == (decl ? '?' : '/')) {
+        t->state = decl ? S_DECL : S_EMPTY;
         return 0;
     }
-    if (c == '>' && !(t->flags & T_DECL))
-        return tag_done(t, false);
-    if (c == (t->flags & T_DECL ? '?' : '/')) {
-        t->state = t->flags & T_DECL ? S_DECL : S_EMPTY;
-        return 0;
-    }
-    t->in--;
     if (t->state != S_SPACED)
         return ERR(XML);
-    if (!t->skip && ++t->count > XMPP_TINY_MAX_ATTRS)
-        err = skip_begin(t);
+    t->in--;
     name_begin(t, S_ATTR, C_ATTR);
-    return err;
+    return !t->skip && ++t->count > XMPP_TINY_MAX_ATTRS ? skip_begin(t) : 0;
 }
 
-/* Between units: white space, or the next one begins. */
+/* Between units: the next one begins. */
 static int between(struct xmpp_tiny_tok_ *t, char c)
 {
-    t->flags = t->state == S_START ? T_DECL : 0;
-    t->state = S_BETWEEN;
+    t->flags = t->state == S_START ? T_DECL : 0; /* a declaration may come */
     if (c != '<')
-        return IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
+        return ERR(XML);
     t->out = t->keep = t->base;
     t->skip = false;
     t->stop = t->limit - SLACK;
@@ -951,28 +987,25 @@ static int take_text(struct xmpp_tiny_tok_ *t)
     }
     if (c == t->quote && t->state == S_VALUE) {
         t->state = S_TAG;
-        if (t->in < t->end && *t->in == ' ') {
+        if (*t->in == ' ') {
             t->state = S_SPACED;
             t->in++;
         }
         *t->out = C_BODY; /* until something else ends the value */
-        if (t->skip)
-            return 0;
-        if (t->depth == t->level && t->out < t->stop)
-            t->keep = t->out;
-        return t->mark[-1] == C_XMLNS && !declares(t->mark - 1) ? ERR(XML_PREFIX) : 0;
+        return !t->skip && t->mark[-1] == C_XMLNS && !declares(t->mark - 1) ? ERR(XML_PREFIX) : 0;
     }
-    r = special(t, &c);
+    r = special(t, (uint8_t)c);
     if (r > 0)
-        *t->out++ = c;
+        *t->out++ = (char)r;
     return r < 0 ? r : 0;
 }
 
 /* A name, up to its end or the end of the input. */
 static int take_name(struct xmpp_tiny_tok_ *t)
 {
-    const char *p = t->in, *end = t->end;
+    const char *p = t->in;
     char *o = t->out, c = *p;
+    int err;
     if ((uint8_t)c >= 0x80 || t->utf8.need)
         return beyond_ascii(t);
     if ((t->flags & T_FIRST) && !IN_CLASS(c, IN_FIRST))
@@ -984,40 +1017,32 @@ static int take_name(struct xmpp_tiny_tok_ *t)
         t->seen = name_hash(t->seen, t->out, o);
     t->in = p;
     t->out = o;
-    if (p == end || (uint8_t)*p >= 0x80)
+    c = *p;
+    if (p == t->end || (uint8_t)c >= 0x80)
         return 0;
-    if (*p != ':') {
-        int err = name_done(t);
-        if (err)
-            return err;
-        if (t->state == S_CLOSED && *p == '>' &&
-            t->out < t->stop) { /* the common cases, ahead of their states */
-            t->in++;
-            return close_tag(t);
-        }
-        if (t->state == S_EQ && end - p > 1 && *p == '=' && (p[1] == '\'' || p[1] == '"')) {
-            t->quote = p[1];
-            t->in = p + 2;
-            t->state = S_VALUE;
-            t->tail = TAIL_NONE;
-        }
+    if (c == ':') {
+        if (t->flags & T_COLON)
+            return ERR(XML);
+        *t->out++ = c;
+        t->in++;
+        t->flags |= T_FIRST | T_COLON | T_PREFIX;
+        if (t->state != S_ATTR)
+            t->seen = 0;
         return 0;
     }
-    if (t->colon)
-        return ERR(XML);
-    *t->out++ = ':';
-    t->in++;
-    t->colon = true;
-    t->flags |= T_FIRST;
-    if (t->state != S_ATTR)
-        t->seen = 0;
-    if (t->skip || t->state != S_ATTR || t->out - t->mark != 4 || memcmp(t->mark, "xml", 3) != 0) {
-        t->flags |= T_PREFIX;
-        return 0;
+    err = name_done(t);
+    if (err)
+        return err;
+    if (t->state == S_CLOSED && c == '>' && t->out < t->stop) { /* the common cases, ahead of their states */
+        t->in++;
+        return close_tag(t);
     }
-    memcpy(t->mark - 1, "\10\10\6\377\377", 5); /* PAD PAD ATTR_NS and the reference of xml */
-    t->mark = t->out;
-    t->flags |= T_XML;
+    if (t->state == S_EQ && c == '=' && (p[1] == '\'' || p[1] == '"')) {
+        t->quote = p[1];
+        t->in = p + 2;
+        t->state = S_VALUE;
+        t->tail = TAIL_NONE;
+    }
     return 0;
 }
 
@@ -1060,64 +1085,60 @@ static void tok_fed(struct xmpp_tiny_tok_ *t, size_t len)
 /* One step: a run of text, a name, or a single character. */
 static int tok_step(struct xmpp_tiny_tok_ *t)
 {
+    uint8_t state = t->state;
     char c = *t->in;
-    switch (t->state) {
-    case S_TEXT:
-    case S_CDATA:
-    case S_VALUE:
+    if (state <= S_VALUE)
         return take_text(t);
-    case S_NAME:
-    case S_ATTR:
-    case S_CLOSE:
+    if (state <= S_CLOSE)
         return take_name(t);
-    case S_LT:
+    if (state == S_LT)
         return markup(t, c);
-    case S_TAG:
-    case S_SPACED:
-        return in_tag(t, c);
-    case S_POP:
-        return pop(t);
-    }
     t->in++;
-    switch (t->state) {
+    if (state <= S_CLOSED && IN_CLASS(c, IN_SPACE)) {
+        t->state = (uint8_t)(state + (state == S_START || state == S_TAG));
+        return 0;
+    }
+    switch (state) {
     case S_START:
     case S_BETWEEN:
         return between(t, c);
-    case S_REF:
-    case S_VALUE_REF:
-        return reference(t, (uint8_t)c);
+    case S_TAG:
+    case S_SPACED:
+        return in_tag(t, c);
     case S_EQ:
-        if (c == '=')
-            t->state = S_QUOTE;
-        return c == '=' || IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
+        t->state = S_QUOTE;
+        return c == '=' ? 0 : ERR(XML);
     case S_QUOTE:
-        if (IN_CLASS(c, IN_SPACE))
-            return 0;
         t->quote = c;
         t->state = S_VALUE;
         t->tail = TAIL_NONE;
         return c == '\'' || c == '"' ? 0 : ERR(XML);
+    case S_REF:
+    case S_VALUE_REF:
+        return reference(t, (uint8_t)c);
     case S_BANG:
         if (c != "[CDATA["[t->tail])
             return ERR(XML_RESTRICTED);
-        if (++t->tail < 7)
-            return 0;
-        t->state = S_CDATA;
-        t->tail = TAIL_NONE;
+        if (++t->tail == 7) {
+            t->state = S_CDATA;
+            t->tail = TAIL_NONE;
+        }
         return 0;
-    case S_CLOSED:
-        return c == '>' ? close_tag(t) : IN_CLASS(c, IN_SPACE) ? 0 : ERR(XML);
-    default: /* S_EMPTY, S_DECL */
-        return c != '>' ? ERR(XML) : t->state == S_DECL ? declaration(t) : tag_done(t, true);
+    default: /* S_CLOSED, S_EMPTY, S_DECL */
+        if (c != '>')
+            return ERR(XML);
+        return state == S_CLOSED ? close_tag(t) : state == S_DECL ? declaration(t) : tag_done(t, S_POP);
     }
 }
 
 /* Reads on until something is complete. */
-static int tok_next(struct xmpp_tiny_tok_ *t)
+static APART int tok_next(struct xmpp_tiny_tok_ *t)
 {
     int r = t->base + 2 + SLACK + SKIP_WINDOW > t->limit ? ERR(XML_LIMIT) : TOK_MORE;
     t->from = t->in;
-    while (r == TOK_MORE && (t->in < t->end || t->state == S_POP)) {
+    if (r == TOK_MORE && t->state == S_POP)
+        r = pop(t);
+    while (r == TOK_MORE && t->in < t->end) {
         r = tok_step(t);
         if (t->out >= t->stop && r == TOK_MORE)
             r = skip_begin(t);
@@ -1131,9 +1152,7 @@ static int tok_next(struct xmpp_tiny_tok_ *t)
 /* The complete unit, or the first tag of a skipped one; nothing if not even its name is known. */
 static el tok_unit(const struct xmpp_tiny_tok_ *t)
 {
-    run ns = NULL;
-    for (unsigned i = t->level; ns == NULL && i > 0; i--)
-        ns = declared(t->buf + t->open[i - 1], "", 0);
+    run ns = inherited(t, t->level, "", 0);
     return (el){t->buf, u16(t->keep == t->base ? 0 : (size_t)(skip_pad(t->base) - t->buf)),
                 u16(ns ? (size_t)(ns - t->buf) : 0)};
 }
@@ -1142,15 +1161,6 @@ static el tok_unit(const struct xmpp_tiny_tok_ *t)
 static el tok_root(const struct xmpp_tiny_tok_ *t)
 {
     return (el){t->buf, u16((size_t)(skip_pad(t->buf + t->open[0]) - t->buf)), 0};
-}
-
-/* After TOK_OPEN: the children of this element are the units from now on. */
-static void tok_enter(struct xmpp_tiny_tok_ *t)
-{
-    t->base = t->out;
-    t->level++;
-    if (t->state == S_TEXT)
-        t->state = S_BETWEEN;
 }
 
 /* After TOK_UNIT: the unit stays until the stream ends. */
@@ -1536,12 +1546,13 @@ static bool el_next(el *e, run name, run ns)
 /* Attributes without prefix, or of the prefix xml. */
 static run el_attr(const el *e, const char *name)
 {
-    bool xml = strlen(name) > 4 && memcmp(name, "xml:", 4) == 0;
+    const char *local = behind(name, "xml:");
     if (e->at == 0)
         return NULL;
+    if (local == NULL)
+        return attr_named(e->buf + e->at, name);
     for (const char *a = attr_first(e->buf + e->at); *a != C_BODY; a = attr_next(a))
-        if (xml ? *a == C_ATTR_NS && ref_at(a + 1) == REF_XML && run_is(a + 3, name + 4)
-                : *a == C_ATTR && run_is(a + 1, name))
+        if (*a == C_ATTR_NS && ref_at(a + 1) == REF_XML && run_is(a + 3, local))
             return attr_value(a);
     return NULL;
 }
@@ -1592,7 +1603,7 @@ static bool mechanism_is_scram(unsigned m)
     return m >= MECHANISM(SCRAM_SHA_1) && m <= MECHANISM(SCRAM_SHA_512_PLUS);
 }
 
-static enum xmpp_tiny_hash mechanism_hash(unsigned m)
+static APART enum xmpp_tiny_hash mechanism_hash(unsigned m)
 {
     return m >= MECHANISM(SCRAM_SHA_512)   ? XMPP_TINY_SHA512
            : m >= MECHANISM(SCRAM_SHA_256) ? XMPP_TINY_SHA256
@@ -1868,7 +1879,7 @@ static int tell(struct xmpp_tiny *x)
     int r;
     x->flags |= F_BUSY;
     r = x->config->event(x, &x->event, x->config->user);
-    x->flags &= (uint16_t)~F_BUSY;
+    x->flags &= (uint8_t)~F_BUSY;
     return r;
 }
 
@@ -1938,7 +1949,7 @@ static void stream_close(struct xmpp_tiny *x, int err)
     const char *condition = stream_condition(err);
     if ((x->flags & (F_OPEN | F_BROKEN)) != F_OPEN)
         return;
-    x->flags &= (uint16_t)~F_OPEN;
+    x->flags &= (uint8_t)~F_OPEN;
     out_begin(&x->out, true);
     if (*condition) {
         out_str(&x->out, "<stream:error><");
@@ -1967,8 +1978,10 @@ static void fail(struct xmpp_tiny *x, int err)
 static int stream_begin(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_out_ *w = &x->out;
+    if (w->begin < w->commit)
+        return ERR(UNEXPECTED); /* the server answered what it cannot have read */
     wipe(&x->sasl, sizeof x->sasl);
-    wipe(w->buf, w->size); /* all of it was sent: the server has answered */
+    wipe(w->buf, w->size);
     x->features = 0;
     tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
     out_begin(w, true);
@@ -2287,7 +2300,7 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
             return ERR(NO_TLS);
         if (!el_is(e, "proceed", NS_TLS) || x->tok.in != x->tok.end)
             return ERR(UNEXPECTED); /* bytes behind <proceed/> were not sent under TLS [RFC6120 5.4.2.3] */
-        x->flags &= (uint16_t)~F_OPEN;
+        x->flags &= (uint8_t)~F_OPEN;
         set_state(x, XMPP_TINY_STATE_SECURE);
         return 0;
     case XMPP_TINY_STATE_CHALLENGE:
@@ -2459,7 +2472,7 @@ static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *
            q->address == jid_digest(x->bound);
 }
 
-static int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
+static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
 {
     uint16_t number = q->number;
     int r;
@@ -2499,7 +2512,7 @@ static int iq_request(struct xmpp_tiny *x)
         if (el_is(&payload, c->handlers[i].name, c->handlers[i].ns)) {
             x->flags |= F_BUSY;
             r = c->handlers[i].fn(x, event, c->user);
-            x->flags &= (uint16_t)~F_BUSY;
+            x->flags &= (uint8_t)~F_BUSY;
             return r;
         }
     if (get && el_is(&payload, "ping", NS_PING)) {
@@ -2772,7 +2785,7 @@ static uint32_t step(struct xmpp_tiny *x)
     more = work(x);
     if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
         request_place(x) < XMPP_TINY_MAX_REQUESTS) {
-        x->flags &= (uint16_t)~F_ROOM;
+        x->flags &= (uint8_t)~F_ROOM;
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
     }
     wait = deadlines(x);
@@ -3077,7 +3090,7 @@ int xmpp_tiny_disconnect(struct xmpp_tiny *x)
     bool online = x->state == XMPP_TINY_STATE_ONLINE;
     if (x->state == XMPP_TINY_STATE_OFF)
         return ERR(STATE);
-    x->flags &= (uint16_t)~F_REDIRECT;
+    x->flags &= (uint8_t)~F_REDIRECT;
     if (x->state == XMPP_TINY_STATE_CLOSE || x->state == XMPP_TINY_STATE_SHUT)
         return 0;
     if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)

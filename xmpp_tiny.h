@@ -511,7 +511,7 @@ struct xmpp_tiny_utf8_ {
 struct xmpp_tiny_tok_ {
     uint8_t state, tail, count, flags;
     char quote;
-    bool colon, skip;
+    bool skip;
     uint32_t depth, level; /* open elements; depth at which units begin */
     struct xmpp_tiny_utf8_ utf8;
     char *buf, *limit;     /* all of it */
@@ -545,15 +545,15 @@ struct xmpp_tiny_request_ {
     uint16_t number; /* 0: free */
 };
 struct xmpp_tiny {
-    struct xmpp_tiny_tok_ tok;
+    uint8_t state, flags, features, held, redirects;
+    uint16_t port, next_request;
     const struct xmpp_tiny_config *config;
-    uint8_t state, features, redirects, held;
-    uint16_t flags, next_request, port;
-    uint32_t deadline, write_deadline;
     struct xmpp_tiny_out_ out;
-    struct xmpp_tiny_jid jid; /* of the configuration */
+    uint32_t deadline, write_deadline;
     struct xmpp_tiny_str host, bound;
+    struct xmpp_tiny_jid jid; /* of the configuration */
     struct xmpp_tiny_error error;
+    struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_event event; /* being told */
     struct xmpp_tiny_sasl_ sasl;
     struct xmpp_tiny_request_ requests[XMPP_TINY_MAX_REQUESTS];
@@ -565,11 +565,11 @@ struct xmpp_tiny {
  * When: before anything else, and again at any time while not connected. */
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config);
 
-/* Starts to connect. Returns 0, STATE, or RANDOM. Events follow from xmpp_tiny_poll(); the last is
+/* Starts to connect. Returns 0, or STATE. Events follow from xmpp_tiny_poll(); the last is
  * CLOSED. When: not connected; not from inside a callback. */
 int xmpp_tiny_connect(struct xmpp_tiny *x);
 
-/* Does what can be done now: moves bytes, handles at most one received stanza or one slice of key
+/* Does what can be done now: moves bytes, handles a few received stanzas or one slice of key
  * derivation, calls the application, minds the clock. Returns in how many milliseconds it wants to be
  * called again at the latest, sooner if the transport has bytes or room; 0: at once;
  * XMPP_TINY_FOREVER: not before the transport or the application has something.
@@ -643,7 +643,7 @@ void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, struct xmpp_tiny_str
 /* An iq request; type is "get" or "set"; the library makes the id and watches for the answer, which
  * counts only if it comes from the address asked [RFC6120 8.2.3]. timeout_ms 0: timeout_ms of the
  * configuration. xmpp_tiny_send() returns its number, 1..65535, or AGAIN when
- * XMPP_TINY_MAX_REQUESTS are waiting already. */
+ * XMPP_TINY_MAX_REQUESTS are waiting already. Numbers go on over connections. */
 void xmpp_tiny_begin_request(struct xmpp_tiny *x, const char *type, struct xmpp_tiny_str to,
                              uint32_t timeout_ms);
 /* The result for a received iq request. */
