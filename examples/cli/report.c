@@ -136,6 +136,22 @@ static void report_skipped(const struct xmpp_tiny_event *e)
     cli_report_end();
 }
 
+void cli_report_iq(const struct xmpp_tiny_event *event)
+{
+    struct xmpp_tiny_el payload = xmpp_tiny_child(event->el, NULL, "*");
+    cli_report_begin("iq");
+    cli_report_str("from", event->from);
+    cli_report_str("id", event->id);
+    cli_report_str("type", xmpp_tiny_attr(event->el, "type"));
+    if (xmpp_tiny_found(payload)) {
+        cli_report_str("name", xmpp_tiny_name(payload));
+        cli_report_str("ns", xmpp_tiny_ns(payload));
+    }
+    cli_report_str("condition", event->error.condition);
+    cli_report_str("text", event->error.text);
+    cli_report_end();
+}
+
 void cli_report_event(const struct xmpp_tiny_event *event)
 {
     switch (event->kind) {
@@ -150,6 +166,10 @@ void cli_report_event(const struct xmpp_tiny_event *event)
         report_presence(event);
         break;
     case XMPP_TINY_EVENT_ELEMENT:
+        if (xmpp_tiny_is(event->el, "iq", NULL)) { /* the answer to a raw one */
+            cli_report_iq(event);
+            break;
+        }
         cli_report_begin("element");
         cli_report_str("name", xmpp_tiny_name(event->el));
         cli_report_str("ns", xmpp_tiny_ns(event->el));

@@ -19,6 +19,9 @@ void cli_report_end(void);
 /* An error event. `to`: whom it concerns, may be absent. */
 void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str to);
 
+/* An iq result or error. */
+void cli_report_iq(const struct xmpp_tiny_event *event);
+
 /* CONNECTED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
 void cli_report_event(const struct xmpp_tiny_event *event);
 

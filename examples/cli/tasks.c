@@ -216,22 +216,6 @@ static struct xmpp_tiny_str asked(const struct cli_request *r)
     return r->to[0] ? xmpp_tiny_str(r->to) : absent;
 }
 
-static void report_iq(const struct xmpp_tiny_event *event)
-{
-    struct xmpp_tiny_el payload = xmpp_tiny_child(event->el, NULL, "*");
-    cli_report_begin("iq");
-    cli_report_str("from", event->from);
-    cli_report_str("id", event->id);
-    cli_report_str("type", xmpp_tiny_attr(event->el, "type"));
-    if (xmpp_tiny_found(payload)) {
-        cli_report_str("name", xmpp_tiny_name(payload));
-        cli_report_str("ns", xmpp_tiny_ns(payload));
-    }
-    cli_report_str("condition", event->error.condition);
-    cli_report_str("text", event->error.text);
-    cli_report_end();
-}
-
 static void report_pong(const struct cli_request *r, const struct xmpp_tiny_event *event)
 {
     cli_report_begin("pong");
@@ -261,7 +245,7 @@ void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event)
         } else if (r->ping) {
             report_pong(r, event);
         } else {
-            report_iq(event);
+            cli_report_iq(event);
         }
         r->number = 0;
         return;
