@@ -201,8 +201,8 @@ class Cases:
             same("answer", [answer[key] for key in ("from", "type", "name", "ns")],
                  ["a.test", "result", "query", "http://jabber.org/protocol/disco#info"])
             cli.say("raw <iq type='get' id='r2' to='a.test'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
-            same("answer to a raw iq", [cli.wait("iq", id="r2")[key] for key in ("from", "type", "name")],
-                 ["a.test", "result", "query"])
+            answer = cli.wait("iq", id="r2")
+            same("answer to a raw iq", [answer[key] for key in ("from", "type", "name")], ["a.test", "result", "query"])
             cli.say("nonsense")
             same("error", cli.wait("error")["name"], "ARGUMENT")
             cli.say(f"message {self.watcher.full} after all")
