@@ -528,7 +528,7 @@ static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, cons
 }
 
 /* Is this a proper declaration? [Namespaces 3] */
-static bool declares(const char *a)
+static APART bool declares(const char *a)
 {
     run uri = attr_value(a), prefix = a[6] == ':' ? a + 7 : "";
     if (*prefix && (run_is(prefix, "xmlns") || (uint8_t)*uri < RUN_END))
@@ -641,17 +641,17 @@ static int declaration(struct xmpp_tiny_tok_ *t)
         return ERR(XML_RESTRICTED);
     if (version == NULL || version != attr_value(attr_first(t->tag)) || !version_1(version))
         return ERR(XML);
-    for (size_t i = 0; encoding && i < sizeof "utf-8"; i++)
-        if (lower(encoding[i]) != "utf-8\3"[i] && i + 1 < sizeof "utf-8")
+    for (const char *want = "utf-8"; encoding && *want; want++)
+        if (lower(*encoding++) != *want)
             return ERR(XML_ENCODING);
-    return 0;
+    return encoding && (uint8_t)*encoding >= RUN_END ? ERR(XML_ENCODING) : 0;
 }
 
 /* The name of an attribute is complete: has this tag had it before? t->seen is a filter: most names
  * are cleared without a look at the others. */
-static bool attr_again(struct xmpp_tiny_tok_ *t)
+static APART bool attr_again(struct xmpp_tiny_tok_ *t)
 {
-    const char *name = t->mark, *end = t->out, *rest = behind(name, "xmlns");
+    const char *name = t->mark, *end = t->out, *rest = *name == 'x' ? behind(name, "xmlns") : NULL;
     uint32_t bit = 1U << (((unsigned)*name ^ (unsigned)(end - name) << 1 ^ (unsigned)end[-1] << 2) & 31);
     if (rest && (rest == end || *rest == ':'))
         t->mark[-1] = C_XMLNS;
@@ -760,16 +760,19 @@ static int reference_done(struct xmpp_tiny_tok_ *t, uint32_t c)
  * or the number; t->tail says which. */
 static int reference(struct xmpp_tiny_tok_ *t, uint8_t c)
 {
-    static const uint32_t names[] = {0x6C74, 0x6774, 0x616D70, 0x61706F73, 0x71756F74}; /* lt gt amp .. */
-    static const char meant[] = "<>&'\"";
-    uint32_t v = t->utf8.point, digit = c - (uint32_t)'0';
+    uint32_t v = t->utf8.point, digit = c - (uint32_t)'0', packed = 0;
     uint8_t kind = t->tail, base = kind == REF_X || kind == REF_HEX ? REF_HEX : REF_DECIMAL;
     if (c == ';') {
         if (kind >= REF_DECIMAL)
             return xml_char(v) ? reference_done(t, v) : ERR(XML);
-        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-            if (v == names[i])
-                return reference_done(t, (uint8_t)meant[i]);
+        for (const char *e = "lt<gt>amp&apos'quot\""; *e; e++) {
+            packed = packed << 8 | (uint8_t)*e;
+            if (*e < 'a') {
+                if (packed == (v << 8 | (uint8_t)*e))
+                    return reference_done(t, (uint8_t)*e);
+                packed = 0;
+            }
+        }
         return v ? ERR(XML_RESTRICTED) : ERR(XML);
     }
     if (kind == REF_NAME) {
@@ -832,6 +835,7 @@ static APART int special(struct xmpp_tiny_tok_ *t, uint8_t c)
 /* A character beyond ASCII, as far as it is there; written as it is. */
 static int beyond_ascii(struct xmpp_tiny_tok_ *t)
 {
+    const char *from = t->out;
     bool name = t->state >= S_NAME;
     t->tail = TAIL_NONE;
     do {
@@ -839,9 +843,9 @@ static int beyond_ascii(struct xmpp_tiny_tok_ *t)
         *t->out++ = c;
         if (!utf8_take(&t->utf8, (uint8_t)c))
             return ERR(XML_ENCODING);
-        if (t->skip && name && t->state != S_ATTR)
-            t->seen = t->seen * 33 + (uint8_t)c;
-    } while (t->utf8.need && t->in < t->end);
+    } while (t->in < t->end && (t->utf8.need || (!name && (uint8_t)*t->in >= 0x80)));
+    if (t->skip && name && t->state != S_ATTR)
+        t->seen = name_hash(t->seen, from, t->out);
     if (name && t->utf8.need == 0) {
         if (!name_char(t->utf8.point, t->flags & T_FIRST))
             return ERR(XML);
@@ -851,7 +855,7 @@ static int beyond_ascii(struct xmpp_tiny_tok_ *t)
 }
 
 /* Begins an attribute, or (C_ELEM) an element. */
-static APART void name_begin(struct xmpp_tiny_tok_ *t, uint8_t state, char kind)
+static void name_begin(struct xmpp_tiny_tok_ *t, uint8_t state, char kind)
 {
     *t->out++ = kind;
     t->mark = t->out;
@@ -904,7 +908,7 @@ static int name_done(struct xmpp_tiny_tok_ *t)
 static int in_tag(struct xmpp_tiny_tok_ *t, char c)
 {
     bool decl = t->flags & T_DECL;
-    if (!t->skip && t->depth == t->level)
+    if (!t->skip && t->depth == t->level && t->out < t->stop)
         t->keep = t->out;
     if (c == '>' && !decl)
         return tag_done(t, S_TEXT);
@@ -935,25 +939,25 @@ static int between(struct xmpp_tiny_tok_ *t, char c)
 
 /* Copies what stands for itself, a word at a time: a byte is of interest if it is below 0x20, beyond
  * ASCII, or one of the four (text: < > & ]; value: < & ' "), two of which differ in one bit only. */
-static const char *copy_plain(const char *p, const char *end, char **out, bool value)
+static char *copy_plain(char *p, const char *end, char **out, bool value)
 {
 #define ALL(byte) ((size_t)-1 / 255 * (byte))
     static const size_t of_text[] = {ALL(2), ALL('>'), ALL('&'), ALL(']')};
     static const size_t of_value[] = {ALL(1), ALL('\''), ALL('<'), ALL('"')};
     const size_t *k = value ? of_value : of_text, ones = ALL(1);
     const unsigned set = value ? IN_VALUE : IN_TEXT;
-    char *o = *out;
-    for (; (size_t)(end - p) >= sizeof(size_t); p += sizeof(size_t), o += sizeof(size_t)) {
+    const ptrdiff_t to = *out - p;
+    for (; (size_t)(end - p) >= sizeof(size_t); p += sizeof(size_t)) {
         size_t w;
         memcpy(&w, p, sizeof w);
         if (((((w | k[0]) ^ k[1]) - ones) | ((w ^ k[2]) - ones) | ((w ^ k[3]) - ones) | (w - ALL(' ')) | w) &
             ALL(0x80))
             break;
-        memcpy(o, &w, sizeof w);
+        memcpy(p + to, &w, sizeof w);
     }
-    while (IN_CLASS(*p, set))
-        *o++ = *p++;
-    *out = o;
+    for (; IN_CLASS(*p, set); p++)
+        p[to] = *p;
+    *out = p + to;
     return p;
 #undef ALL
 }
@@ -961,8 +965,7 @@ static const char *copy_plain(const char *p, const char *end, char **out, bool v
 /* Text, or a value, up to its end or the end of the input. */
 static int take_text(struct xmpp_tiny_tok_ *t)
 {
-    const char *p = t->in;
-    char c;
+    char *p = t->in, c;
     int r;
     if (t->tail == TAIL_CR && *p == '\n') { /* of one line end */
         t->tail = TAIL_NONE;
@@ -1003,20 +1006,20 @@ static int take_text(struct xmpp_tiny_tok_ *t)
 /* A name, up to its end or the end of the input. */
 static int take_name(struct xmpp_tiny_tok_ *t)
 {
-    const char *p = t->in;
-    char *o = t->out, c = *p;
+    char *p = t->in, c = *p;
+    const ptrdiff_t to = t->out - p;
     int err;
     if ((uint8_t)c >= 0x80 || t->utf8.need)
         return beyond_ascii(t);
     if ((t->flags & T_FIRST) && !IN_CLASS(c, IN_FIRST))
         return ERR(XML);
     t->flags &= (uint8_t)~T_FIRST;
-    while (IN_CLASS(*p, IN_NAME))
-        *o++ = *p++;
+    for (; IN_CLASS(*p, IN_NAME); p++)
+        p[to] = *p;
     if (t->skip && t->state != S_ATTR)
-        t->seen = name_hash(t->seen, t->out, o);
+        t->seen = name_hash(t->seen, t->out, p + to);
     t->in = p;
-    t->out = o;
+    t->out = p + to;
     c = *p;
     if (p == t->end || (uint8_t)c >= 0x80)
         return 0;
@@ -1042,6 +1045,9 @@ static int take_name(struct xmpp_tiny_tok_ *t)
         t->in = p + 2;
         t->state = S_VALUE;
         t->tail = TAIL_NONE;
+    } else if (t->state == S_TAG && c == ' ') {
+        t->state = S_SPACED;
+        t->in++;
     }
     return 0;
 }
@@ -1082,15 +1088,11 @@ static void tok_fed(struct xmpp_tiny_tok_ *t, size_t len)
     *t->end = 0; /* in no class: runs stop here without looking for the end */
 }
 
-/* One step: a run of text, a name, or a single character. */
-static int tok_step(struct xmpp_tiny_tok_ *t)
+/* Between parts of the markup, one character. */
+static int take_markup(struct xmpp_tiny_tok_ *t)
 {
     uint8_t state = t->state;
     char c = *t->in;
-    if (state <= S_VALUE)
-        return take_text(t);
-    if (state <= S_CLOSE)
-        return take_name(t);
     if (state == S_LT)
         return markup(t, c);
     t->in++;
@@ -1131,18 +1133,26 @@ static int tok_step(struct xmpp_tiny_tok_ *t)
     }
 }
 
-/* Reads on until something is complete. */
-static APART int tok_next(struct xmpp_tiny_tok_ *t)
+/* Takes what is there until something is complete. */
+static APART int take(struct xmpp_tiny_tok_ *t)
 {
-    int r = t->base + 2 + SLACK + SKIP_WINDOW > t->limit ? ERR(XML_LIMIT) : TOK_MORE;
-    t->from = t->in;
-    if (r == TOK_MORE && t->state == S_POP)
-        r = pop(t);
+    int r = TOK_MORE;
     while (r == TOK_MORE && t->in < t->end) {
-        r = tok_step(t);
+        r = t->state <= S_VALUE ? take_text(t) : t->state <= S_CLOSE ? take_name(t) : take_markup(t);
         if (t->out >= t->stop && r == TOK_MORE)
             r = skip_begin(t);
     }
+    return r;
+}
+
+/* Reads on until something is complete. */
+static APART int tok_next(struct xmpp_tiny_tok_ *t)
+{
+    int r;
+    if (t->base > t->limit - (2 + SLACK + SKIP_WINDOW))
+        return ERR(XML_LIMIT);
+    t->from = t->in;
+    r = t->state == S_POP ? pop(t) : take(t);
     t->bytes += (uint32_t)(t->in - t->from);
     if (r == TOK_MORE && t->skip)
         t->out = t->keep;

@@ -516,8 +516,7 @@ struct xmpp_tiny_tok_ {
     struct xmpp_tiny_utf8_ utf8;
     char *buf, *limit;     /* all of it */
     char *base;            /* where units begin; before it lies what is kept */
-    const char *in, *from; /* unread input: in..end; where this call began */
-    char *end;
+    char *in, *end, *from; /* unread input: in..end; where this call began */
     char *out, *stop;        /* compact form: base..out; a unit that reaches stop is too big */
     char *tag, *mark, *keep; /* of the tag and the name in progress; of what is known of a unit */
     uint32_t hash, seen, bytes;
