@@ -108,14 +108,17 @@ static str slice(const char *ptr, size_t len)
     return (str){ptr, len};
 }
 
-static str run_str(run a)
-{
-    return slice(a, a ? (size_t)(run_end(a) - a) : 0);
-}
-
 static void get(str *field, run value)
 {
-    *field = run_str(value);
+    field->ptr = value;
+    field->len = value ? (size_t)(run_end(value) - value) : 0;
+}
+
+static str run_str(run a)
+{
+    str s;
+    get(&s, a);
+    return s;
 }
 
 static bool same(str a, str b)
@@ -123,33 +126,29 @@ static bool same(str a, str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static bool str_is(str a, const char *text)
-{
-    return a.ptr && same(a, slice(text, strlen(text)));
-}
-
 static APART char lower(char c)
 {
     return (uint8_t)(c - 'A') < 26 ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* Equal but for the case of ASCII letters; an absent slice equals only an absent one. */
-static bool same_folded(str a, str b)
+/* Equal but for the case of ASCII letters. */
+static bool same_folded(const str *a, const str *b)
 {
-    if (a.len != b.len || !a.ptr != !b.ptr)
+    size_t i = a->len;
+    if (i != b->len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (lower(a.ptr[i]) != lower(b.ptr[i]))
+    while (i--)
+        if (lower(a->ptr[i]) != lower(b->ptr[i]))
             return false;
     return true;
 }
 
-/* Where `mark` first stands in a slice; NULL if it does not. */
-static const char *find(str s, char mark)
+/* Where `mark` first stands in these bytes; NULL if it does not. */
+static const char *find(const char *p, size_t len, char mark)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] == mark)
-            return s.ptr + i;
+    for (; len; len--, p++)
+        if (*p == mark)
+            return p;
     return NULL;
 }
 
@@ -259,7 +258,7 @@ static int base64_get(str in, char *out)
     uint32_t v = 0;
     size_t pad = 0;
     for (size_t i = 0; i < in.len; i++) {
-        const char *digit = find(slice(base64_digits, 64), in.ptr[i]);
+        const char *digit = find(base64_digits, 64, in.ptr[i]);
         if (in.ptr[i] == '=' && i + 2 >= in.len)
             pad++;
         else if (digit == NULL || pad)
@@ -283,6 +282,15 @@ static const char *nth(const char *texts, unsigned n)
     while (n--)
         texts += strlen(texts) + 1;
     return texts;
+}
+
+/* Which of `count` such texts a run is; -1: none. */
+static int row_of(const char *texts, unsigned count, run name)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (run_is(name, nth(texts, i)))
+            return (int)i;
+    return -1;
 }
 
 /* ==== Room 3: tokenizer ===========================================================================
@@ -718,7 +726,7 @@ static int tag_done(struct xmpp_tiny_tok_ *t, uint8_t state)
         tok_enter(t);
         return TOK_HEADER;
     }
-    if (t->depth == t->level + 1)
+    if (t->depth == t->level + 1 && !t->skip)
         return TOK_OPEN;
     return state == S_POP ? pop(t) : TOK_MORE;
 }
@@ -1207,189 +1215,189 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 
 enum { OUT_BUILDING = 1, OUT_IN_TAG = 2, OUT_OWN = 4 };
 
-static void out_fail(struct xmpp_tiny_out_ *w, int err)
+static void out_fail(struct xmpp_tiny *x, int err)
 {
-    if (w->error == 0)
-        w->error = (int8_t)err;
+    if (x->out.error == 0)
+        x->out.error = (int8_t)err;
 }
 
-static void out_bytes(struct xmpp_tiny_out_ *w, const char *p, size_t n)
+static void out_bytes(struct xmpp_tiny *x, const char *p, size_t n)
 {
-    size_t limit = w->size - (w->flags & OUT_OWN ? 0U : OUT_RESERVE);
-    if (w->error || n == 0)
+    size_t limit = x->out.size - (x->out.flags & OUT_OWN ? 0U : OUT_RESERVE);
+    if (x->out.error || n == 0)
         return;
-    if (n > limit || w->end > limit - n) {
-        out_fail(w, w->begin == w->commit ? ERR(TOO_BIG) : ERR(AGAIN));
+    if (n > limit || x->out.end > limit - n) {
+        out_fail(x, x->out.begin == x->out.commit ? ERR(TOO_BIG) : ERR(AGAIN));
         return;
     }
-    memcpy(w->buf + w->end, p, n);
-    w->end = u16(w->end + n);
+    memcpy(x->out.buf + x->out.end, p, n);
+    x->out.end = u16(x->out.end + n);
 }
 
-static void out_str(struct xmpp_tiny_out_ *w, const char *text)
+static void out_str(struct xmpp_tiny *x, const char *text)
 {
-    out_bytes(w, text, strlen(text));
+    out_bytes(x, text, strlen(text));
 }
 
 /* Writes text with what XML would misread replaced; in text, the first four. */
-static void out_escaped(struct xmpp_tiny_out_ *w, str s, bool value)
+static void out_escaped(struct xmpp_tiny *x, str s, bool value)
 {
     static const char misread[] = "<>&\r'\n\t", as[] = "&lt;\0&gt;\0&amp;\0&#13;\0&apos;\0&#10;\0&#9;";
     if (!xml_text(s))
-        out_fail(w, ERR(TEXT));
+        out_fail(x, ERR(TEXT));
     for (size_t from = 0, i = 0; i <= s.len; i++) {
-        const char *m = i < s.len ? find(slice(misread, value ? 7 : 4), s.ptr[i]) : misread;
+        const char *m = i < s.len ? find(misread, value ? 7 : 4, s.ptr[i]) : misread;
         if (m) {
-            out_bytes(w, s.ptr + from, i - from);
+            out_bytes(x, s.ptr + from, i - from);
             from = i + 1;
             if (i < s.len)
-                out_str(w, nth(as, (unsigned)(m - misread)));
+                out_str(x, nth(as, (unsigned)(m - misread)));
         }
     }
 }
 
 /* Prepares for a stanza, or for something of the stream's own that may use the reserve. */
-static void out_begin(struct xmpp_tiny_out_ *w, bool own)
+static void out_begin(struct xmpp_tiny *x, bool own)
 {
-    if (w->begin) {
-        memmove(w->buf, w->buf + w->begin, (size_t)(w->commit - w->begin));
-        w->commit = u16(w->commit - w->begin);
-        w->begin = 0;
+    if (x->out.begin) {
+        memmove(x->out.buf, x->out.buf + x->out.begin, (size_t)(x->out.commit - x->out.begin));
+        x->out.commit = u16(x->out.commit - x->out.begin);
+        x->out.begin = 0;
     }
-    w->end = w->commit;
-    w->error = 0;
-    w->depth = 0;
-    w->request = 0;
-    w->carry_len = 0;
-    w->flags = own ? OUT_BUILDING | OUT_OWN : OUT_BUILDING;
+    x->out.end = x->out.commit;
+    x->out.error = 0;
+    x->out.depth = 0;
+    x->out.request = 0;
+    x->out.carry_len = 0;
+    x->out.flags = own ? OUT_BUILDING | OUT_OWN : OUT_BUILDING;
 }
 
 /* Ends a first tag before content; nothing may follow the end of the stanza itself. */
-static void out_close_tag(struct xmpp_tiny_out_ *w)
+static void out_close_tag(struct xmpp_tiny *x)
 {
-    if (w->depth == 0 && w->end > w->commit && !(w->flags & OUT_OWN))
-        out_fail(w, ERR(ARGUMENT));
-    if (w->flags & OUT_IN_TAG)
-        out_str(w, ">");
-    w->flags &= (uint8_t)~OUT_IN_TAG;
+    if (x->out.depth == 0 && x->out.end > x->out.commit && !(x->out.flags & OUT_OWN))
+        out_fail(x, ERR(ARGUMENT));
+    if (x->out.flags & OUT_IN_TAG)
+        out_str(x, ">");
+    x->out.flags &= (uint8_t)~OUT_IN_TAG;
 }
 
-static void out_attr(struct xmpp_tiny_out_ *w, const char *name, str value)
+static void out_attr(struct xmpp_tiny *x, const char *name, str value)
 {
     if (value.ptr == NULL)
         return;
-    if (!(w->flags & OUT_IN_TAG))
-        out_fail(w, ERR(ARGUMENT));
-    out_str(w, " ");
-    out_str(w, name);
-    out_str(w, "='");
-    out_escaped(w, value, true);
-    out_str(w, "'");
+    if (!(x->out.flags & OUT_IN_TAG))
+        out_fail(x, ERR(ARGUMENT));
+    out_str(x, " ");
+    out_str(x, name);
+    out_str(x, "='");
+    out_escaped(x, value, true);
+    out_str(x, "'");
 }
 
-static void out_attr_run(struct xmpp_tiny_out_ *w, const char *name, run value)
+static void out_attr_run(struct xmpp_tiny *x, const char *name, run value)
 {
-    out_attr(w, name, run_str(value));
+    out_attr(x, name, run_str(value));
 }
 
-static void out_start(struct xmpp_tiny_out_ *w, const char *name, const char *ns)
+static void out_start(struct xmpp_tiny *x, const char *name, const char *ns)
 {
-    if (name == NULL || w->depth == sizeof w->names / sizeof *w->names) {
-        out_fail(w, ERR(ARGUMENT));
+    if (name == NULL || x->out.depth == sizeof x->out.names / sizeof *x->out.names) {
+        out_fail(x, ERR(ARGUMENT));
         return;
     }
-    out_close_tag(w);
-    out_str(w, "<");
-    out_str(w, name);
-    w->names[w->depth++] = name;
-    w->flags |= OUT_IN_TAG;
-    out_attr_run(w, "xmlns", ns);
+    out_close_tag(x);
+    out_str(x, "<");
+    out_str(x, name);
+    x->out.names[x->out.depth++] = name;
+    x->out.flags |= OUT_IN_TAG;
+    out_attr_run(x, "xmlns", ns);
 }
 
-static void out_text(struct xmpp_tiny_out_ *w, str text)
+static void out_text(struct xmpp_tiny *x, str text)
 {
-    out_close_tag(w);
-    out_escaped(w, text, false);
+    out_close_tag(x);
+    out_escaped(x, text, false);
 }
 
-static void out_end(struct xmpp_tiny_out_ *w)
+static void out_end(struct xmpp_tiny *x)
 {
-    if (w->depth == 0) {
-        out_fail(w, ERR(ARGUMENT));
+    if (x->out.depth == 0) {
+        out_fail(x, ERR(ARGUMENT));
         return;
     }
-    w->depth--;
-    if (w->flags & OUT_IN_TAG) {
-        out_str(w, "/>");
-        w->flags &= (uint8_t)~OUT_IN_TAG;
+    x->out.depth--;
+    if (x->out.flags & OUT_IN_TAG) {
+        out_str(x, "/>");
+        x->out.flags &= (uint8_t)~OUT_IN_TAG;
         return;
     }
-    out_str(w, "</");
-    out_str(w, w->names[w->depth]);
-    out_str(w, ">");
+    out_str(x, "</");
+    out_str(x, x->out.names[x->out.depth]);
+    out_str(x, ">");
 }
 
-static void out_element(struct xmpp_tiny_out_ *w, const char *name, const char *ns, str text)
+static void out_element(struct xmpp_tiny *x, const char *name, const char *ns, str text)
 {
     if (text.ptr == NULL)
         return;
-    out_start(w, name, ns);
+    out_start(x, name, ns);
     if (text.len)
-        out_text(w, text);
-    out_end(w);
+        out_text(x, text);
+    out_end(x);
 }
 
 /* Base64 in pieces: what does not fill a group waits in carry. */
-static void out_base64(struct xmpp_tiny_out_ *w, const void *data, size_t len)
+static void out_base64(struct xmpp_tiny *x, const void *data, size_t len)
 {
     const uint8_t *in = (const uint8_t *)data;
-    out_close_tag(w);
+    out_close_tag(x);
     for (; len; len--, in++) {
-        if (w->carry_len == 2) {
-            uint8_t group[3] = {w->carry[0], w->carry[1], *in};
+        if (x->out.carry_len == 2) {
+            uint8_t group[3] = {x->out.carry[0], x->out.carry[1], *in};
             char digits[4];
             base64_group(digits, group, 3);
-            out_bytes(w, digits, 4);
-            w->carry_len = 0;
+            out_bytes(x, digits, 4);
+            x->out.carry_len = 0;
         } else {
-            w->carry[w->carry_len++] = *in;
+            x->out.carry[x->out.carry_len++] = *in;
         }
     }
 }
 
-static void out_base64_end(struct xmpp_tiny_out_ *w)
+static void out_base64_end(struct xmpp_tiny *x)
 {
     char digits[4];
-    if (w->carry_len)
-        out_bytes(w, digits, (size_t)(base64_group(digits, w->carry, w->carry_len) - digits));
-    w->carry_len = 0;
+    if (x->out.carry_len)
+        out_bytes(x, digits, (size_t)(base64_group(digits, x->out.carry, x->out.carry_len) - digits));
+    x->out.carry_len = 0;
 }
 
 /* The stanza is complete: closes what is open and lets it go, or drops it. Returns 0 or the error. */
-static int out_commit(struct xmpp_tiny_out_ *w)
+static int out_commit(struct xmpp_tiny *x)
 {
-    int err = w->flags & OUT_BUILDING ? 0 : ERR(STATE);
-    while (!err && w->depth)
-        out_end(w);
+    int err = x->out.flags & OUT_BUILDING ? 0 : ERR(STATE);
+    while (!err && x->out.depth)
+        out_end(x);
     if (!err)
-        err = w->error;
-    w->flags = 0;
+        err = x->out.error;
+    x->out.flags = 0;
     if (err) {
-        w->end = w->commit;
+        x->out.end = x->out.commit;
         return err;
     }
-    w->commit = w->end;
-    w->stanzas++;
+    x->out.commit = x->out.end;
+    x->out.stanzas++;
     return 0;
 }
 
-static void out_sent(struct xmpp_tiny_out_ *w, size_t n)
+static void out_sent(struct xmpp_tiny *x, size_t n)
 {
-    w->begin = u16(w->begin + n);
-    if (w->begin == w->commit) {
-        w->stanzas = 0;
-        if (!(w->flags & OUT_BUILDING))
-            w->begin = w->commit = w->end = 0;
+    x->out.begin = u16(x->out.begin + n);
+    if (x->out.begin == x->out.commit) {
+        x->out.stanzas = 0;
+        if (!(x->out.flags & OUT_BUILDING))
+            x->out.begin = x->out.commit = x->out.end = 0;
     }
 }
 
@@ -1398,72 +1406,93 @@ static void out_sent(struct xmpp_tiny_out_ *w, size_t n)
 
 /* Labels of letters, digits and inner hyphens, at most 63 bytes [RFC7622 3.2]; bytes beyond ASCII pass.
  * Or "[" IPv6 address "]": what is inside is the resolver's to judge. */
-static bool domain_ok(str domain)
+static bool domain_ok(const str *domain)
 {
-    bool literal = domain.len > 3 && domain.ptr[0] == '[' && domain.ptr[domain.len - 1] == ']';
+    const char *p = domain->ptr, *end = p + domain->len;
+    bool literal = domain->len > 3 && *p == '[' && end[-1] == ']';
     size_t label = 0;
-    for (size_t i = literal ? 1 : 0; i < domain.len - literal; i++) {
-        char c = lower(domain.ptr[i]);
-        bool digit = (uint8_t)(c - '0') < 10,
-             edge = label == 0 || i + 1 == domain.len || domain.ptr[i + 1] == '.';
+    char last = '.';
+    for (p += literal, end -= literal; p < end; p++) {
+        char c = lower(*p);
+        bool digit = (uint8_t)(c - '0') < 10;
         if (literal) {
             if (!digit && (uint8_t)(c - 'a') > 5 && c != ':' && c != '.')
                 return false;
-        } else if (c == '.' && label && i + 1 < domain.len) {
+            c = 0;
+        } else if (c == '.') {
+            if (last == '.' || last == '-')
+                return false;
             label = 0;
         } else if (++label > 63 ||
-                   ((uint8_t)c < 0x80 && !digit && (uint8_t)(c - 'a') > 25 && (c != '-' || edge))) {
+                   ((uint8_t)c < 0x80 && !digit && (uint8_t)(c - 'a') > 25 && (c != '-' || last == '.'))) {
             return false;
         }
+        last = c;
     }
-    return true;
+    return last != '.' && last != '-';
 }
 
 /* Splits at the first '/', then at the first '@' before it. [RFC7622 3.2] */
-static bool jid_parse(str text, struct xmpp_tiny_jid *jid)
+static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
 {
-    const char *slash = find(text, '/'), *at;
-    size_t bare = slash ? (size_t)(slash - text.ptr) : text.len;
+    const char *start = text->ptr, *end = start + text->len, *at = NULL, *slash = NULL;
     memset(jid, 0, sizeof *jid);
-    if (text.ptr == NULL || !xml_text(text))
+    if (start == NULL || !xml_text(*text))
         return false;
-    if (slash)
-        jid->resource = slice(slash + 1, text.len - bare - 1);
-    at = find(slice(text.ptr, bare), '@');
-    if (at)
-        jid->local = slice(text.ptr, (size_t)(at - text.ptr));
-    jid->domain = at ? slice(at + 1, bare - jid->local.len - 1) : slice(text.ptr, bare);
-    if (jid->domain.len > 1 && jid->domain.ptr[jid->domain.len - 1] == '.')
-        jid->domain.len--;
-    for (size_t i = 0; i < jid->local.len; i++)
-        if (jid->local.ptr[i] == ' ' || find(STR("\"&':<>"), jid->local.ptr[i]))
+    for (const char *p = start; p < end; p++) {
+        if ((uint8_t)*p < 0x20 || *p == 0x7F)
             return false;
-    for (size_t i = 0; i < text.len; i++)
-        if ((uint8_t)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F)
-            return false;
+        if (slash == NULL && *p == '/')
+            slash = p;
+        if (slash == NULL && at == NULL && *p == '@')
+            at = p;
+    }
+    if (slash) {
+        jid->resource = slice(slash + 1, (size_t)(end - slash) - 1);
+        end = slash;
+    }
+    if (at) {
+        jid->local = slice(start, (size_t)(at - start));
+        for (; start < at; start++)
+            if (find(" \"&':<>", 7, *start))
+                return false;
+        start++;
+    }
+    if (end - start > 1 && end[-1] == '.')
+        end--;
+    jid->domain = slice(start, (size_t)(end - start));
     /* each part present has 1 to 1023 bytes [RFC7622 3.1] */
-    return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len - 1 < 1023 &&
+    return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len < 1024 &&
            (!at || jid->local.len) && (!slash || (jid->resource.len && slash[1] != ' ')) &&
-           domain_ok(jid->domain);
+           domain_ok(&jid->domain);
 }
 
-static bool jid_same(str a, str b, bool bare)
+/* local@domain of the address that was split. */
+static str jid_bare(const str *text, const struct xmpp_tiny_jid *jid)
+{
+    return slice(text->ptr, (size_t)(jid->domain.ptr - text->ptr) + jid->domain.len);
+}
+
+static bool jid_same(const str *a, const str *b, bool bare)
 {
     struct xmpp_tiny_jid x, y;
-    return jid_parse(a, &x) && jid_parse(b, &y) && same_folded(x.local, y.local) &&
-           same_folded(x.domain, y.domain) &&
-           (bare || (same(x.resource, y.resource) && !x.resource.ptr == !y.resource.ptr));
+    str p, q;
+    if (!jid_parse(a, &x) || !jid_parse(b, &y))
+        return false;
+    p = jid_bare(a, &x);
+    q = jid_bare(b, &y);
+    return same_folded(&p, &q) && (bare || same(x.resource, y.resource));
 }
 
 /* The same for all spellings of an address; 0 for none. */
-static uint32_t jid_digest(str text)
+static uint32_t jid_digest(const str *text)
 {
     struct xmpp_tiny_jid jid;
     uint32_t h = 2166136261U;
-    const char *p = text.ptr;
+    const char *p = text->ptr;
     if (!jid_parse(text, &jid))
         return 0;
-    for (; p < text.ptr + text.len; p++)
+    for (; p < text->ptr + text->len; p++)
         if (p != jid.domain.ptr + jid.domain.len || *p != '.')
             h = (h ^ (uint8_t)(jid.resource.ptr && p >= jid.resource.ptr ? *p : lower(*p))) * 16777619U;
     return h | 1;
@@ -1574,6 +1603,16 @@ static run child_text(const el *e, const char *name, run ns)
     return el_child(e, name, ns, &child) ? el_text(&child) : NULL;
 }
 
+static void get_attr(str *field, const el *e, const char *name)
+{
+    get(field, el_attr(e, name));
+}
+
+static void get_child(str *field, const el *e, const char *name)
+{
+    get(field, child_text(e, name, NULL));
+}
+
 /* ==== Room 7: SASL ================================================================================
  * [RFC6120 6], SCRAM [RFC5802, RFC7677], channel binding [RFC5929, XEP-0440]. Owns x->sasl; the texts
  * of the exchange stand in the receive buffer. Returns what to do; the stream room does it.
@@ -1602,32 +1641,45 @@ static const char mechanism_names[] =
 
 static int mechanism_number(run name)
 {
-    for (unsigned i = 0; i < MECHANISM_COUNT; i++)
-        if (run_is(name, nth(mechanism_names, i)))
-            return (int)i;
-    return -1;
+    return row_of(mechanism_names, MECHANISM_COUNT, name);
 }
 
 static bool mechanism_is_scram(unsigned m)
 {
-    return m >= MECHANISM(SCRAM_SHA_1) && m <= MECHANISM(SCRAM_SHA_512_PLUS);
+    return m - MECHANISM(SCRAM_SHA_1) < 6;
 }
 
-static APART enum xmpp_tiny_hash mechanism_hash(unsigned m)
+/* Each hash has two mechanisms, in the order of the hashes. */
+static enum xmpp_tiny_hash mechanism_hash(unsigned m)
 {
-    return m >= MECHANISM(SCRAM_SHA_512)   ? XMPP_TINY_SHA512
-           : m >= MECHANISM(SCRAM_SHA_256) ? XMPP_TINY_SHA256
-                                           : XMPP_TINY_SHA1;
+    return (enum xmpp_tiny_hash)((m - MECHANISM(SCRAM_SHA_1)) / 2);
 }
 
 static size_t hash_size(enum xmpp_tiny_hash h)
 {
-    return h == XMPP_TINY_SHA512 ? 64 : h == XMPP_TINY_SHA256 ? 32 : 20;
+    static const uint8_t sizes[] = {20, 32, 64};
+    return sizes[h];
 }
 
-static const char *binding_name(unsigned binding)
+/* GS2 headers by channel binding [RFC5802 7]. "y": we could bind but the server offers no -PLUS at all; a man
+ * in the middle who took the offer away is found out by it [RFC5802 6]. */
+static const char gs2_headers[] = "n,,\0p=tls-unique,,\0p=tls-server-end-point,,\0y,,";
+#define GS2_Y 3
+
+static const char *gs2_header(const struct xmpp_tiny_sasl_ *s)
 {
-    return binding == XMPP_TINY_BINDING_TLS_UNIQUE ? "tls-unique" : "tls-server-end-point";
+    return nth(gs2_headers, s->flags & SASL_Y ? GS2_Y : s->binding);
+}
+
+/* The number of the channel binding of that name; 0: unknown. */
+static unsigned binding_number(run name)
+{
+    for (unsigned b = XMPP_TINY_BINDING_TLS_UNIQUE; name && b < GS2_Y; b++) {
+        const char *header = nth(gs2_headers, b);
+        if (run_holds(name, header + 2, strlen(header) - 4))
+            return b;
+    }
+    return XMPP_TINY_BINDING_NONE;
 }
 
 /* The best channel binding that both sides have. A server that lists none [XEP-0440] is taken to have
@@ -1653,12 +1705,9 @@ static bool choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_c
         allowed &= ~(XMPP_TINY_ALLOW(SCRAM_SHA_512) | XMPP_TINY_ALLOW(SCRAM_SHA_512_PLUS));
     if (binding == XMPP_TINY_BINDING_NONE)
         allowed &= ~SCRAM_PLUS;
-    if (c->password == NULL) {
-        allowed &= ~XMPP_TINY_ALLOW(PLAIN);
-        for (unsigned i = MECHANISM(SCRAM_SHA_1); i <= MECHANISM(SCRAM_SHA_512_PLUS); i++)
-            if (c->keys == NULL || c->keys->hash != mechanism_hash(i))
-                allowed &= ~(1U << i);
-    }
+    if (c->password == NULL) /* the keys are for one hash */
+        allowed &= ~(XMPP_TINY_ALLOW(PLAIN) | SCRAM_ALL) |
+                   (c->keys ? 3U << MECHANISM(SCRAM_SHA_1) << 2 * c->keys->hash : 0);
     usable = s->offered & allowed;
     if (usable == 0)
         return false;
@@ -1667,40 +1716,25 @@ static bool choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_c
     while (!(usable & 1U << m));
     s->mechanism = (uint8_t)m;
     s->binding = (uint8_t)(SCRAM_PLUS & 1U << m ? binding : XMPP_TINY_BINDING_NONE);
-    /* "y": we could bind but the server offers no -PLUS at all. A man in the middle who took the offer
-     * away is found out by it. [RFC5802 6] */
     if ((allowed & SCRAM_PLUS) && !(s->offered & SCRAM_PLUS))
         s->flags |= SASL_Y;
     return true;
 }
 
-/* The GS2 header: which channel binding, no authorization identity. At most GS2_MAX bytes. */
-static size_t gs2_header(const struct xmpp_tiny_sasl_ *s, char *o)
-{
-    const char *name = binding_name(s->binding);
-    if (s->binding == XMPP_TINY_BINDING_NONE) {
-        memcpy(o, s->flags & SASL_Y ? "y,," : "n,,", 3);
-        return 3;
-    }
-    memcpy(o, "p=", 2);
-    memcpy(o + 2, name, strlen(name));
-    memcpy(o + 2 + strlen(name), ",,", 2);
-    return strlen(name) + 4;
-}
-
 /* Length of the client's first message without its GS2 header; o has room for 3 bytes a character of
  * the user name and 40 more. [RFC5802 5.1: ',' and '=' of the name] */
-static size_t scram_first(char *o, str user, const uint8_t *nonce)
+static size_t scram_first(char *o, const str *user, const uint8_t *nonce)
 {
     char *start = o;
-    *o++ = 'n';
-    *o++ = '=';
-    for (size_t i = 0; i < user.len; i++) {
-        bool escape = user.ptr[i] == ',' || user.ptr[i] == '=';
-        *o++ = escape ? '=' : user.ptr[i];
-        if (escape) {
-            *o++ = user.ptr[i] == ',' ? '2' : '3';
-            *o++ = user.ptr[i] == ',' ? 'C' : 'D';
+    memcpy(o, "n=", 2);
+    o += 2;
+    for (size_t i = 0; i < user->len; i++) {
+        char c = user->ptr[i];
+        if (c == ',' || c == '=') {
+            memcpy(o, c == ',' ? "=2C" : "=3D", 3);
+            o += 3;
+        } else {
+            *o++ = c;
         }
     }
     memcpy(o, ",r=", 3);
@@ -1787,38 +1821,43 @@ static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         c->crypto->hmac(h, s->t, hash_size(h), &label, 1, key);
 }
 
-/* Writes the client's final message to w and remembers the signature the server must show. room holds
- * FINAL_ROOM bytes: the channel binding, and its base64. */
-#define FINAL_ROOM ((GS2_MAX + 64) + (GS2_MAX + 64 + 2) / 3 * 4)
-static int scram_final(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, struct xmpp_tiny_out_ *w,
-                       char *room)
+/* Writes the client's final message and remembers the signature the server must show. room holds FINAL_ROOM
+ * bytes and the nonce: the channel binding, then the message as far as it is signed. */
+#define BOUND_MAX  (GS2_MAX + 64)
+#define FINAL_ROOM (BOUND_MAX + 2 + (BOUND_MAX + 2) / 3 * 4 + 3)
+static int scram_final(struct xmpp_tiny *x, char *room)
 {
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    const struct xmpp_tiny_config *c = x->config;
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
-    size_t size = hash_size(h), len = gs2_header(s, room);
+    size_t size = hash_size(h), len = strlen(gs2_header(s));
     uint8_t key[XMPP_TINY_KEY_MAX];
-    char *bound = room + GS2_MAX + 64;
-    str parts[7] = {s->first, STR(","), s->challenge, STR(",c="), {NULL, 0}, STR(",r="), s->nonce};
+    char *final = room + BOUND_MAX, *o;
+    str parts[5] = {s->first, STR(","), s->challenge, STR(","), {final, 0}};
+    memcpy(room, gs2_header(s), len);
     if (s->binding) {
         int n = c->stream->ops->binding(c->stream, (enum xmpp_tiny_binding)s->binding, (uint8_t *)room + len);
         if (n <= 0 || n > 64)
             return ERR(BINDING);
         len += (size_t)n;
     }
-    parts[4] = slice(bound, (size_t)(base64_put(bound, room, len) - bound));
+    memcpy(final, "c=", 2);
+    o = base64_put(final + 2, room, len);
+    memcpy(o, ",r=", 3);
+    memcpy(o + 3, s->nonce.ptr, s->nonce.len);
+    parts[4].len = (size_t)(o + 3 - final) + s->nonce.len;
     scram_key(s, c, false, s->u);
     c->crypto->hash(h, s->u, size, key);
-    c->crypto->hmac(h, key, size, parts, 7, key);
+    c->crypto->hmac(h, key, size, parts, 5, key);
     for (size_t i = 0; i < size; i++)
         s->u[i] ^= key[i];
     scram_key(s, c, true, key);
-    c->crypto->hmac(h, key, size, parts, 7, s->proof);
+    c->crypto->hmac(h, key, size, parts, 5, s->proof);
     wipe(key, sizeof key);
-    parts[3] = STR("c=");
-    for (size_t i = 3; i < 7; i++)
-        out_base64(w, parts[i].ptr, parts[i].len);
-    out_base64(w, ",p=", 3);
-    out_base64(w, room, (size_t)(base64_put(room, s->u, size) - room));
-    out_base64_end(w);
+    out_base64(x, final, parts[4].len);
+    out_base64(x, ",p=", 3);
+    out_base64(x, room, (size_t)(base64_put(room, s->u, size) - room));
+    out_base64_end(x);
     wipe(s->u, sizeof s->u);
     return 0;
 }
@@ -1865,15 +1904,18 @@ static uint32_t now(const struct xmpp_tiny *x)
     return x->config->platform->now_ms(x->config->platform->ctx);
 }
 
-static uint32_t timeout_ms(const struct xmpp_tiny *x)
+/* When it will be ms later; 0: the timeout. */
+static uint32_t after(const struct xmpp_tiny *x, uint32_t ms)
 {
-    return x->config->timeout_ms ? x->config->timeout_ms : 30000;
+    if (ms == 0)
+        ms = x->config->timeout_ms;
+    return now(x) + (ms ? ms : 30000);
 }
 
 static void set_state(struct xmpp_tiny *x, enum xmpp_tiny_state state)
 {
     x->state = (uint8_t)state;
-    x->deadline = now(x) + (state == XMPP_TINY_STATE_SHUT ? SHUT_MS : timeout_ms(x));
+    x->deadline = after(x, state == XMPP_TINY_STATE_SHUT ? SHUT_MS : 0);
 }
 
 /* The event in the making; the one place where the application is called with it. */
@@ -1905,14 +1947,15 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
     return x->state == state;
 }
 
-/* Hands text to the trace hook; of what is secret only the first tag. */
-static void trace(const struct xmpp_tiny *x, char direction, const char *text, size_t len, bool secret)
+/* Hands text to the trace hook; while SASL goes on, only the first tag. */
+static void trace(const struct xmpp_tiny *x, char direction, const char *text, size_t len)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
+    bool secret = x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS;
     if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL)
         return;
     if (secret) {
-        const char *tag = text[0] == '<' ? find(slice(text, len), '>') : NULL;
+        const char *tag = text[0] == '<' ? find(text, len, '>') : NULL;
         len = tag ? (size_t)(tag - text) + 1 : 0;
     }
     if (len)
@@ -1922,24 +1965,34 @@ static void trace(const struct xmpp_tiny *x, char direction, const char *text, s
 }
 
 /* The one place where output becomes due. */
-static int commit(struct xmpp_tiny *x, bool secret)
+static int commit(struct xmpp_tiny *x)
 {
     uint16_t from = x->out.commit;
-    int err = out_commit(&x->out);
+    int err = out_commit(x);
     if (err)
         return err;
     if (x->out.begin == from)
-        x->write_deadline = now(x) + timeout_ms(x);
-    trace(x, '>', x->out.buf + from, (size_t)(x->out.commit - from), secret);
+        x->write_deadline = after(x, 0);
+    trace(x, '>', x->out.buf + from, (size_t)(x->out.commit - from));
     return 0;
 }
 
-/* Output of the stream's own: there is always room for it. */
-static int commit_own(struct xmpp_tiny *x, bool secret)
+/* Output of the stream's own: there is always room for it. Its text begins so, .. */
+static void own_begin(struct xmpp_tiny *x, const char *text)
 {
-    int err = commit(x, secret);
-    x->out.stanzas = (uint16_t)(x->out.stanzas - (err == 0));
-    return err ? ERR(BUG) : 0;
+    out_begin(x, true);
+    out_str(x, text);
+}
+
+/* .. ends so, and then a state follows in which the answer is awaited. */
+static int own_send(struct xmpp_tiny *x, const char *text, enum xmpp_tiny_state state)
+{
+    out_str(x, text);
+    set_state(x, state);
+    if (commit(x))
+        return ERR(BUG);
+    x->out.stanzas--;
+    return 0;
 }
 
 /* The stream error by which the server is told what went wrong; empty: none. [RFC6120 4.9.3] */
@@ -1954,20 +2007,22 @@ static const char *stream_condition(int err)
 }
 
 /* Closes our stream, with an error if there is one to name. */
-static void stream_close(struct xmpp_tiny *x, int err)
+static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state state)
 {
     const char *condition = stream_condition(err);
+    if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)
+        x->flags |= F_BROKEN; /* there is nothing to end in order */
+    set_state(x, state);
     if ((x->flags & (F_OPEN | F_BROKEN)) != F_OPEN)
         return;
     x->flags &= (uint8_t)~F_OPEN;
-    out_begin(&x->out, true);
+    own_begin(x, "");
     if (*condition) {
-        out_str(&x->out, "<stream:error><");
-        out_str(&x->out, condition);
-        out_str(&x->out, " xmlns='" NS_STREAM_ERRORS "'/></stream:error>");
+        out_str(x, "<stream:error><");
+        out_str(x, condition);
+        out_str(x, " xmlns='" NS_STREAM_ERRORS "'/></stream:error>");
     }
-    out_str(&x->out, "</stream:stream>");
-    commit_own(x, false);
+    own_send(x, "</stream:stream>", state);
 }
 
 /* The one place where a connection fails. The first error wins. */
@@ -1975,10 +2030,7 @@ static void fail(struct xmpp_tiny *x, int err)
 {
     if (x->state == XMPP_TINY_STATE_OFF || x->state == XMPP_TINY_STATE_SHUT)
         return;
-    if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)
-        x->flags |= F_BROKEN; /* there is nothing to end in order */
-    stream_close(x, err);
-    set_state(x, XMPP_TINY_STATE_SHUT);
+    stream_close(x, err, XMPP_TINY_STATE_SHUT);
     x->error.code = err;
     tell_kind(x, XMPP_TINY_EVENT_ERROR);
 }
@@ -1987,25 +2039,20 @@ static void fail(struct xmpp_tiny *x, int err)
  * [RFC6120 4.3.3, 4.7] */
 static int stream_begin(struct xmpp_tiny *x)
 {
-    struct xmpp_tiny_out_ *w = &x->out;
-    if (w->begin < w->commit)
+    if (x->out.begin < x->out.commit)
         return ERR(UNEXPECTED); /* the server answered what it cannot have read */
     wipe(&x->sasl, sizeof x->sasl);
-    wipe(w->buf, w->size);
+    wipe(x->out.buf, x->out.size);
     x->features = 0;
     tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
-    out_begin(w, true);
-    out_str(w, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
-               "' version='1.0' xml:lang='en'");
-    w->flags |= OUT_IN_TAG;
-    out_attr(w, "to", x->jid.domain);
+    own_begin(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
+                 "' version='1.0' xml:lang='en'");
+    x->out.flags |= OUT_IN_TAG;
+    out_attr(x, "to", x->jid.domain);
     if ((x->flags & F_TLS) && x->jid.local.ptr)
-        out_attr(w, "from",
-                 slice(x->jid.local.ptr, (size_t)(x->jid.domain.ptr - x->jid.local.ptr) + x->jid.domain.len));
-    out_close_tag(w);
+        out_attr(x, "from", jid_bare(&x->jid.local, &x->jid));
     x->flags |= F_OPEN;
-    set_state(x, XMPP_TINY_STATE_HEADER);
-    return commit_own(x, false);
+    return own_send(x, ">", XMPP_TINY_STATE_HEADER);
 }
 
 static int stream_opened(struct xmpp_tiny *x)
@@ -2037,7 +2084,7 @@ static int stream_header(struct xmpp_tiny *x)
         version++;
     if (version == NULL || *version < '1' || *version > '9')
         return ERR(VERSION);
-    if (from.ptr && !jid_same(from, x->jid.domain, false))
+    if (from.ptr && !jid_same(&from, &x->jid.domain, false))
         return ERR(FROM);
     set_state(x, XMPP_TINY_STATE_FEATURES);
     return 0;
@@ -2061,13 +2108,10 @@ static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
     if (skipped)
         return ERR(XML_LIMIT);
     for (bool more = el_child(feature, NULL, NULL, &e); more; more = el_next(&e, NULL, NULL)) {
-        run text = el_text(&e), type = el_attr(&e, "type");
-        for (unsigned i = 0; i < MECHANISM_COUNT; i++)
-            if (mechanisms && run_is(text, nth(mechanism_names, i)))
-                s->offered |= (uint16_t)(1U << i);
-        for (unsigned i = 1; i <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; i++)
-            if (run_is(type, binding_name(i)))
-                s->bindings |= (uint8_t)(1U << i);
+        int mechanism = mechanisms ? mechanism_number(el_text(&e)) : -1;
+        if (mechanism >= 0)
+            s->offered |= (uint16_t)(1U << mechanism);
+        s->bindings |= (uint8_t)(1U << binding_number(el_attr(&e, "type")));
     }
     return 0;
 }
@@ -2077,56 +2121,47 @@ static int sasl_begin(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     const struct xmpp_tiny_config *c = x->config;
-    struct xmpp_tiny_out_ *w = &x->out;
-    char gs2[GS2_MAX];
+    const str *user = &x->jid.local;
     bool scram;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
     if (!choose_mechanism(s, c))
         return ERR(MECHANISM);
     scram = mechanism_is_scram(s->mechanism);
-    out_begin(w, true);
-    out_str(w, "<auth xmlns='" NS_SASL "' mechanism='");
-    out_str(w, nth(mechanism_names, s->mechanism));
-    out_str(w, "'>");
+    own_begin(x, "<auth xmlns='" NS_SASL "' mechanism='");
+    out_str(x, nth(mechanism_names, s->mechanism));
+    out_str(x, "'>");
     if (scram) {
         uint8_t nonce[NONCE_BYTES];
-        char *first = tok_room(&x->tok, x->jid.local.len * 3 + 40);
+        char *first = tok_room(&x->tok, user->len * 3 + 40);
         if (first == NULL)
             return ERR(XML_LIMIT);
         if (!c->platform->random(c->platform->ctx, nonce, sizeof nonce))
             return ERR(RANDOM);
-        s->first = slice(first, scram_first(first, x->jid.local, nonce));
-        out_base64(w, gs2, gs2_header(s, gs2));
-        out_base64(w, s->first.ptr, s->first.len);
+        s->first = slice(first, scram_first(first, user, nonce));
+        out_base64(x, gs2_header(s), strlen(gs2_header(s)));
+        out_base64(x, s->first.ptr, s->first.len);
     } else if (s->mechanism == MECHANISM(PLAIN)) { /* [RFC4616] */
-        out_base64(w, "", 1);
-        out_base64(w, x->jid.local.ptr, x->jid.local.len);
-        out_base64(w, "", 1);
-        out_base64(w, c->password, strlen(c->password));
+        out_base64(x, "", 1);
+        out_base64(x, user->ptr, user->len);
+        out_base64(x, "", 1);
+        out_base64(x, c->password, strlen(c->password));
     } else if (s->mechanism == MECHANISM(EXTERNAL)) { /* [XEP-0178]: the identity we mean */
-        out_base64(w, x->jid.local.ptr, x->jid.local.len);
-        out_base64(w, "@", 1);
-        out_base64(w, x->jid.domain.ptr, x->jid.domain.len);
+        str bare = jid_bare(user, &x->jid);
+        out_base64(x, bare.ptr, bare.len);
     } else {
-        out_str(w, "="); /* empty, not absent */
+        out_str(x, "="); /* empty, not absent */
     }
-    out_base64_end(w);
-    out_str(w, "</auth>");
-    set_state(x, scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
-    return commit_own(x, true);
+    out_base64_end(x);
+    return own_send(x, "</auth>", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
 }
 
 /* [RFC6120 7.6] */
 static int bind_begin(struct xmpp_tiny *x)
 {
-    struct xmpp_tiny_out_ *w = &x->out;
-    out_begin(w, true);
-    out_str(w, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
-    out_element(w, "resource", NULL, x->jid.resource);
-    out_str(w, "</bind></iq>");
-    set_state(x, XMPP_TINY_STATE_BIND);
-    return commit_own(x, false);
+    own_begin(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
+    out_element(x, "resource", NULL, x->jid.resource);
+    return own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
 }
 
 /* All features are known: what next? */
@@ -2135,10 +2170,8 @@ static int stream_features(struct xmpp_tiny *x)
     if (!(x->flags & F_TLS)) {
         if (!(x->features & FEATURE_TLS))
             return ERR(NO_TLS);
-        out_begin(&x->out, true);
-        out_str(&x->out, "<starttls xmlns='" NS_TLS "'/>");
-        set_state(x, XMPP_TINY_STATE_PROCEED);
-        return commit_own(x, false);
+        own_begin(x, "<starttls xmlns='" NS_TLS "'/>");
+        return own_send(x, "", XMPP_TINY_STATE_PROCEED);
     }
     if (!(x->flags & F_AUTHENTICATED))
         return sasl_begin(x);
@@ -2150,8 +2183,9 @@ static int stream_features(struct xmpp_tiny *x)
 static bool stream_redirect(struct xmpp_tiny *x, str where)
 {
     uint8_t max = x->config->redirects_max ? x->config->redirects_max : 2;
-    const char *end = where.ptr + where.len, *from = where.len && *where.ptr == '[' ? find(where, ']') : NULL;
-    const char *colon = from ? from + 1 : find(where, ':');
+    const char *end = where.ptr + where.len,
+               *from = where.len && *where.ptr == '[' ? find(where.ptr, where.len, ']') : NULL;
+    const char *colon = from ? from + 1 : find(where.ptr, where.len, ':');
     str host = slice(where.ptr, (size_t)((colon ? colon : end) - where.ptr));
     uint32_t port = 0;
     if (colon && colon < end) {
@@ -2159,7 +2193,7 @@ static bool stream_redirect(struct xmpp_tiny *x, str where)
         if (*colon != ':' || port - 1 >= 65535)
             return false;
     }
-    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || host.len - 1 >= 255 || !domain_ok(host))
+    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || host.len - 1 >= 255 || !domain_ok(&host))
         return false;
     x->host = slice(x->tok.buf + 1, host.len);
     memmove(x->tok.buf + 1, host.ptr, host.len);
@@ -2175,7 +2209,7 @@ static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
     el c;
     if (el_child(e, NULL, ns, &c) && run_is(el_name(&c), "text"))
         el_next(&c, NULL, ns);
-    get(&error->type, el_attr(e, "type"));
+    get_attr(&error->type, e, "type");
     get(&error->condition, el_name(&c));
     get(&error->text, child_text(e, "text", ns));
 }
@@ -2198,8 +2232,7 @@ static int stream_error(struct xmpp_tiny *x, const el *e)
     if (!stream_redirect(x, run_str(other)))
         return ERR(REDIRECT);
     memset(&x->error, 0, sizeof x->error);
-    stream_close(x, 0);
-    set_state(x, XMPP_TINY_STATE_SHUT);
+    stream_close(x, 0, XMPP_TINY_STATE_SHUT);
     return 0;
 }
 
@@ -2219,17 +2252,15 @@ static int sasl_text(struct xmpp_tiny *x, const el *e, str *text)
 
 static int sasl_response(struct xmpp_tiny *x)
 {
-    char *room = tok_room(&x->tok, FINAL_ROOM);
-    int err = 0;
-    if (room == NULL)
-        return ERR(XML_LIMIT);
-    out_begin(&x->out, true);
-    out_str(&x->out, "<response xmlns='" NS_SASL "'>");
-    if (!(x->sasl.flags & SASL_VERIFIED))
-        err = scram_final(&x->sasl, x->config, &x->out, room);
-    out_str(&x->out, "</response>");
-    set_state(x, XMPP_TINY_STATE_SUCCESS);
-    return err ? err : commit_own(x, true);
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    own_begin(x, "<response xmlns='" NS_SASL "'>");
+    if (!(s->flags & SASL_VERIFIED)) {
+        char *room = tok_room(&x->tok, FINAL_ROOM + s->nonce.len);
+        int err = room ? scram_final(x, room) : ERR(XML_LIMIT);
+        if (err)
+            return err;
+    }
+    return own_send(x, "</response>", XMPP_TINY_STATE_SUCCESS);
 }
 
 static int sasl_challenge(struct xmpp_tiny *x, const el *e)
@@ -2286,9 +2317,9 @@ static int bind_result(struct xmpp_tiny *x, const el *iq)
     if (run_is(type, "error") && el_child(iq, "error", NULL, &e))
         return keep_condition(x, &e, NS_STANZA_ERRORS, ERR(BIND));
     el_child(iq, "bind", NS_BIND, &e);
-    get(&jid, child_text(&e, "jid", NULL));
-    if (!run_is(type, "result") || !jid_parse(jid, &parts) || parts.resource.ptr == NULL ||
-        !same_folded(parts.domain, x->jid.domain))
+    get_child(&jid, &e, "jid");
+    if (!run_is(type, "result") || !jid_parse(&jid, &parts) || parts.resource.ptr == NULL ||
+        !same_folded(&parts.domain, &x->jid.domain))
         return ERR(BIND);
     tok_hold(&x->tok);
     x->bound = jid;
@@ -2336,20 +2367,20 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
 
 static void stanza_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)
 {
-    out_begin(&x->out, false);
+    out_begin(x, false);
     if (x->state != XMPP_TINY_STATE_ONLINE)
-        out_fail(&x->out, ERR(STATE));
-    out_start(&x->out, name, NULL);
-    out_attr(&x->out, "to", to);
-    out_attr(&x->out, "type", type);
-    out_attr(&x->out, "id", id);
+        out_fail(x, ERR(STATE));
+    out_start(x, name, NULL);
+    out_attr(x, "to", to);
+    out_attr(x, "type", type);
+    out_attr(x, "id", id);
 }
 
 /* Hands a stanza over. Returns 0, the number of a request, or an error. */
 static int stanza_send(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_request_ *q = x->out.request ? &x->requests[x->out.request - 1] : NULL;
-    int err = commit(x, false);
+    int err = commit(x);
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
     if (err || q == NULL)
@@ -2377,18 +2408,18 @@ static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_
     struct xmpp_tiny_request_ *q = &x->requests[place];
     stanza_begin(x, "iq", to, run_str(type), ABSENT);
     if (place == XMPP_TINY_MAX_REQUESTS) {
-        out_fail(&x->out, ERR(AGAIN));
+        out_fail(x, ERR(AGAIN));
         return;
     }
     if (!p->random(p->ctx, q->id, sizeof q->id))
-        out_fail(&x->out, ERR(RANDOM));
+        out_fail(x, ERR(RANDOM));
     for (size_t i = 0; i < sizeof q->id; i++)
         q->id[i] = (uint8_t)base64_digits[q->id[i] & 31]; /* 5 bits each */
-    out_attr(&x->out, "id", slice((const char *)q->id, sizeof q->id));
-    q->address = jid_digest(to);
+    out_attr(x, "id", slice((const char *)q->id, sizeof q->id));
+    q->address = jid_digest(&to);
     if (to.ptr && q->address == 0)
-        out_fail(&x->out, ERR(ARGUMENT));
-    q->deadline = now(x) + (timeout ? timeout : timeout_ms(x));
+        out_fail(x, ERR(ARGUMENT));
+    q->deadline = after(x, timeout);
     x->out.request = (uint8_t)(place + 1);
 }
 
@@ -2407,32 +2438,29 @@ static const char conditions[] = "\0"
 #undef WAIT
     ;
 
+enum { STANZA_IQ, STANZA_MESSAGE, STANZA_PRESENCE };
+static const char stanza_names[] = "iq\0message\0presence";
+
 /* Begins what goes back to where a stanza came from. */
 static void reply_begin(struct xmpp_tiny *x, const el *stanza, const char *name, const char *type)
 {
     stanza_begin(x, name, run_str(el_attr(stanza, "from")), ABSENT, ABSENT);
-    out_attr_run(&x->out, "type", type);
-    out_attr_run(&x->out, "id", el_attr(stanza, "id"));
+    out_attr_run(x, "type", type);
+    out_attr_run(x, "id", el_attr(stanza, "id"));
 }
 
 static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, str text)
 {
-    static const char kinds[] = "iq\0message\0presence";
     run type = el_attr(stanza, "type");
-    const char *row = nth(conditions, condition), *kind = kinds;
-    while (!run_is(el_name(stanza), kind) && kind < kinds + sizeof kinds - 9)
-        kind += strlen(kind) + 1;
-    if (!run_is(el_name(stanza), kind) || run_is(type, "error") || run_is(type, "result"))
+    const char *row = nth(conditions, condition);
+    int kind = row_of(stanza_names, 3, el_name(stanza));
+    if (kind < 0 || run_is(type, "error") || run_is(type, "result"))
         return ERR(ARGUMENT);
-    reply_begin(x, stanza, kind, "error");
-    out_start(&x->out, "error", NULL);
-    out_attr_run(&x->out, "type",
-                 *row == 'm'   ? "modify"
-                 : *row == 'c' ? "cancel"
-                 : *row == 'a' ? "auth"
-                               : "wait");
-    out_element(&x->out, row + 1, NS_STANZA_ERRORS, STR(""));
-    out_element(&x->out, "text", NS_STANZA_ERRORS, text);
+    reply_begin(x, stanza, nth(stanza_names, (unsigned)kind), "error");
+    out_start(x, "error", NULL);
+    out_attr_run(x, "type", *row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait");
+    out_element(x, row + 1, NS_STANZA_ERRORS, STR(""));
+    out_element(x, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
 }
 
@@ -2446,11 +2474,11 @@ static struct xmpp_tiny_event *read_common(struct xmpp_tiny *x, const el *stanza
     el error;
     event->el = *stanza;
     get(&event->name, el_name(stanza));
-    get(&event->from, el_attr(stanza, "from"));
-    get(&event->to, el_attr(stanza, "to"));
-    get(&event->id, el_attr(stanza, "id"));
-    get(&event->type, el_attr(stanza, "type"));
-    if (str_is(event->type, "error")) {
+    get_attr(&event->from, stanza, "from");
+    get_attr(&event->to, stanza, "to");
+    get_attr(&event->id, stanza, "id");
+    get_attr(&event->type, stanza, "type");
+    if (run_is(event->type.ptr, "error")) {
         event->error.code = ERR(STANZA);
         if (el_child(stanza, "error", NULL, &error))
             read_condition(&event->error, &error, NS_STANZA_ERRORS);
@@ -2468,18 +2496,23 @@ static int8_t priority_of(str text)
 /* May an answer to this request come from there? [RFC6120 8.1.2.1, 10.3.3] A request without address
  * went to our own account; an answer without address comes from our server, in its own name or our
  * account's. */
-static bool answers(const struct xmpp_tiny *x, const struct xmpp_tiny_request_ *q, str from)
+static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
 {
     struct xmpp_tiny_jid us;
-    str bare = x->bound;
-    jid_parse(bare, &us);
-    bare.len -= us.resource.len + 1;
-    if (from.ptr && q->address)
-        return jid_digest(from) == q->address;
-    if (from.ptr)
-        return jid_same(from, bare, false) || jid_same(from, x->bound, false);
-    return q->address == 0 || q->address == jid_digest(bare) || q->address == jid_digest(us.domain) ||
-           q->address == jid_digest(x->bound);
+    uint32_t known = from->ptr ? jid_digest(from) : asked; /* the one address there is */
+    str bare;
+    if (from->ptr ? asked != 0 : asked == 0)
+        return known == asked;
+    jid_parse(&x->bound, &us);
+    bare = jid_bare(&x->bound, &us);
+    return known == jid_digest(&bare) || known == jid_digest(&x->bound) ||
+           (asked && known == jid_digest(&us.domain));
+}
+
+/* Tells what may have to come again. */
+static int tell_again(struct xmpp_tiny *x)
+{
+    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
 }
 
 static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
@@ -2501,10 +2534,10 @@ static int iq_answer(struct xmpp_tiny *x)
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
         if (q->number && same(x->event.id, slice((const char *)q->id, sizeof q->id)) &&
-            answers(x, q, x->event.from))
+            answers(x, q->address, &x->event.from))
             return answer_tell(x, q);
     }
-    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0; /* the answer to something sent raw, or to nothing */
+    return tell_again(x); /* the answer to something sent raw, or to nothing */
 }
 
 /* [RFC6120 8.2.3, 8.4]: ping [XEP-0199] after the application's handlers. Returns what a handler does. */
@@ -2513,10 +2546,11 @@ static int iq_request(struct xmpp_tiny *x)
     const struct xmpp_tiny_config *c = x->config;
     const struct xmpp_tiny_event *event = &x->event;
     el payload, second;
-    bool get = str_is(event->type, "get"), one = el_child(&event->el, NULL, "*", &payload);
+    bool get = run_is(event->type.ptr, "get"), one = el_child(&event->el, NULL, "*", &payload);
     int r = XMPP_TINY_CONDITION_SERVICE_UNAVAILABLE;
     second = payload;
-    if (event->id.ptr == NULL || !one || el_next(&second, NULL, "*") || (!get && !str_is(event->type, "set")))
+    if (event->id.ptr == NULL || !one || el_next(&second, NULL, "*") ||
+        (!get && !run_is(event->type.ptr, "set")))
         return XMPP_TINY_CONDITION_BAD_REQUEST;
     for (size_t i = 0; i < c->handler_count; i++)
         if (el_is(&payload, c->handlers[i].name, c->handlers[i].ns)) {
@@ -2536,13 +2570,10 @@ static int iq_request(struct xmpp_tiny *x)
  * an error the connection fails with. */
 static int stanza_unit(struct xmpp_tiny *x, const el *e)
 {
-    bool client = run_is(el_ns(e), NS_CLIENT);
-    run name = el_name(e);
-    struct xmpp_tiny_event *event;
-    int r = 0;
-    event = read_common(x, e, XMPP_TINY_EVENT_ELEMENT);
-    if (client && run_is(name, "iq")) {
-        if (event->error.code || str_is(event->type, "result"))
+    int kind = run_is(el_ns(e), NS_CLIENT) ? row_of(stanza_names, 3, el_name(e)) : -1, r = 0;
+    struct xmpp_tiny_event *event = read_common(x, e, XMPP_TINY_EVENT_ELEMENT);
+    if (kind == STANZA_IQ) {
+        if (event->error.code || run_is(event->type.ptr, "result"))
             return iq_answer(x);
         if (x->state == XMPP_TINY_STATE_ONLINE)
             r = iq_request(x);
@@ -2550,18 +2581,18 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
             r = send_error(x, e, (unsigned)r, ABSENT);
         return r == ERR(AGAIN) ? r : 0;
     }
-    if (client && run_is(name, "message")) {
+    if (kind == STANZA_MESSAGE) {
         event->kind = XMPP_TINY_EVENT_MESSAGE;
-        get(&event->subject, child_text(e, "subject", NULL));
-        get(&event->body, child_text(e, "body", NULL));
-        get(&event->thread, child_text(e, "thread", NULL));
-    } else if (client && run_is(name, "presence")) {
+        get_child(&event->subject, e, "subject");
+        get_child(&event->body, e, "body");
+        get_child(&event->thread, e, "thread");
+    } else if (kind == STANZA_PRESENCE) {
         event->kind = XMPP_TINY_EVENT_PRESENCE;
-        get(&event->show, child_text(e, "show", NULL));
-        get(&event->status, child_text(e, "status", NULL));
+        get_child(&event->show, e, "show");
+        get_child(&event->status, e, "status");
         event->priority = priority_of(run_str(child_text(e, "priority", NULL)));
     }
-    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
+    return tell_again(x);
 }
 
 /* A stanza that was too big to keep. */
@@ -2625,15 +2656,13 @@ static void closed(struct xmpp_tiny *x)
     wipe(&x->sasl, sizeof x->sasl);
     wipe(x->out.buf, x->out.size);
     x->out.begin = x->out.commit = x->out.end = 0;
-    if (again) {
-        x->out.stanzas = 0;
-        set_state(x, XMPP_TINY_STATE_OPEN);
-        return;
+    set_state(x, again ? XMPP_TINY_STATE_OPEN : XMPP_TINY_STATE_OFF);
+    if (!again) {
+        x->bound = ABSENT;
+        requests_expire(x, 0, ERR(LOST));
+        tell_kind(x, XMPP_TINY_EVENT_CLOSED);
     }
-    set_state(x, XMPP_TINY_STATE_OFF);
-    x->bound = ABSENT;
-    requests_expire(x, 0, ERR(LOST));
-    tell_kind(x, XMPP_TINY_EVENT_CLOSED);
+    x->out.stanzas = 0;
 }
 
 /* The transport failed, or ended. */
@@ -2644,7 +2673,7 @@ static void broken(struct xmpp_tiny *x, int err, const char *detail)
         set_state(x, XMPP_TINY_STATE_SHUT); /* the session had ended */
     if (x->state == XMPP_TINY_STATE_SHUT)
         return;
-    x->error.text = run_str(detail);
+    get(&x->error.text, detail);
     fail(x, err);
 }
 
@@ -2665,12 +2694,15 @@ static void report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, in
     }
 }
 
-/* What a server sends before it is asked again is secret while SASL goes on. */
 static void received(struct xmpp_tiny *x, size_t len)
 {
-    bool secret = x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS;
-    trace(x, '<', x->tok.end, len, secret);
+    trace(x, '<', x->tok.end, len);
     tok_fed(&x->tok, len);
+}
+
+static uint16_t port_of(const struct xmpp_tiny *x)
+{
+    return x->port ? x->port : x->config->tls == XMPP_TINY_TLS_DIRECT ? 5223 : 5222;
 }
 
 /* Nothing is read into a step's hands before the last is out of them, nor once the stream is over. */
@@ -2684,8 +2716,8 @@ static char *rx_window(struct xmpp_tiny *x, size_t *room)
 
 static void sent(struct xmpp_tiny *x, size_t len)
 {
-    out_sent(&x->out, len);
-    x->write_deadline = now(x) + timeout_ms(x);
+    out_sent(x, len);
+    x->write_deadline = after(x, 0);
 }
 
 /* Takes what the tokenizer found to the room it belongs to. */
@@ -2858,11 +2890,7 @@ static bool pump(struct xmpp_tiny *x)
     enum xmpp_tiny_want what = want(x);
     switch (what) {
     case XMPP_TINY_WANT_OPEN:
-        return pump_report(x, what,
-                           s->ops->open(s, x->host,
-                                        x->port          ? x->port
-                                        : x->config->tls ? 5223
-                                                         : 5222));
+        return pump_report(x, what, s->ops->open(s, x->host, port_of(x)));
     case XMPP_TINY_WANT_SECURE:
         return pump_report(x, what, s->ops->secure(s, x->jid.domain));
     case XMPP_TINY_WANT_IO:
@@ -3024,17 +3052,17 @@ str xmpp_tiny_text_after(el e)
 
 int xmpp_tiny_jid_parse(str text, struct xmpp_tiny_jid *jid)
 {
-    return jid_parse(text, jid) ? 0 : ERR(ARGUMENT);
+    return jid_parse(&text, jid) ? 0 : ERR(ARGUMENT);
 }
 
 bool xmpp_tiny_jid_same(str a, str b)
 {
-    return jid_same(a, b, false);
+    return jid_same(&a, &b, false);
 }
 
 bool xmpp_tiny_jid_same_bare(str a, str b)
 {
-    return jid_same(a, b, true);
+    return jid_same(&a, &b, true);
 }
 
 static bool in_range(size_t value, size_t min, size_t max)
@@ -3047,9 +3075,10 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
 {
     const uint32_t local = SCRAM_ALL | XMPP_TINY_ALLOW(PLAIN) | XMPP_TINY_ALLOW(EXTERNAL);
     const uint32_t secretless = XMPP_TINY_ALLOW(EXTERNAL) | XMPP_TINY_ALLOW(ANONYMOUS);
-    return c && c->jid && jid_parse(xmpp_tiny_str(c->jid), jid) && c->event && c->stream && c->stream->ops &&
-           c->stream->ops->secure && c->platform && c->platform->now_ms && c->platform->random && c->crypto &&
-           c->rx && c->tx && in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
+    str text = xmpp_tiny_str(c ? c->jid : NULL);
+    return jid_parse(&text, jid) && c->event && c->stream && c->stream->ops && c->stream->ops->secure &&
+           c->platform && c->platform->now_ms && c->platform->random && c->crypto && c->rx && c->tx &&
+           in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
            in_range(c->tx_size, XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) &&
            (c->timeout_ms == 0 || in_range(c->timeout_ms, 1000, 600000)) &&
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
@@ -3079,13 +3108,9 @@ int xmpp_tiny_connect(struct xmpp_tiny *x)
     if (x->config == NULL || x->state != XMPP_TINY_STATE_OFF || (x->flags & F_BUSY))
         return ERR(STATE);
     memset(&x->error, 0, sizeof x->error);
-    x->flags = 0;
-    x->held = x->redirects = 0;
+    x->redirects = 0;
     x->host = x->config->host ? xmpp_tiny_str(x->config->host) : x->jid.domain;
     x->port = x->config->port;
-    x->out.begin = x->out.commit = x->out.end = x->out.stanzas = 0;
-    x->out.flags = 0;
-    tok_start(&x->tok, 1);
     set_state(x, XMPP_TINY_STATE_OPEN);
     return 0;
 }
@@ -3103,10 +3128,7 @@ int xmpp_tiny_disconnect(struct xmpp_tiny *x)
     x->flags &= (uint8_t)~F_REDIRECT;
     if (x->state == XMPP_TINY_STATE_CLOSE || x->state == XMPP_TINY_STATE_SHUT)
         return 0;
-    if (x->state == XMPP_TINY_STATE_OPEN || x->state == XMPP_TINY_STATE_SECURE)
-        x->flags |= F_BROKEN; /* there is nothing to end in order */
-    stream_close(x, 0);
-    set_state(x, online ? XMPP_TINY_STATE_CLOSE : XMPP_TINY_STATE_SHUT);
+    stream_close(x, 0, online ? XMPP_TINY_STATE_CLOSE : XMPP_TINY_STATE_SHUT);
     return 0;
 }
 
@@ -3184,9 +3206,9 @@ int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys)
 int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *m)
 {
     stanza_begin(x, "message", m->to, m->type, m->id);
-    out_element(&x->out, "subject", NULL, m->subject);
-    out_element(&x->out, "body", NULL, m->body);
-    out_element(&x->out, "thread", NULL, m->thread);
+    out_element(x, "subject", NULL, m->subject);
+    out_element(x, "body", NULL, m->body);
+    out_element(x, "thread", NULL, m->thread);
     return stanza_send(x);
 }
 
@@ -3200,17 +3222,17 @@ int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *p)
     if (p->priority < 0)
         digits[--from] = '-';
     stanza_begin(x, "presence", p->to, p->type, p->id);
-    out_element(&x->out, "show", NULL, p->show);
-    out_element(&x->out, "status", NULL, p->status);
+    out_element(x, "show", NULL, p->show);
+    out_element(x, "status", NULL, p->status);
     if (p->priority)
-        out_element(&x->out, "priority", NULL, slice(digits + from, sizeof digits - from));
+        out_element(x, "priority", NULL, slice(digits + from, sizeof digits - from));
     return stanza_send(x);
 }
 
 int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 {
     request_begin(x, "get", to.ptr ? to : x->jid.domain, timeout);
-    out_start(&x->out, "ping", NS_PING);
+    out_start(x, "ping", NS_PING);
     return stanza_send(x);
 }
 
@@ -3238,41 +3260,41 @@ void xmpp_tiny_begin_result(struct xmpp_tiny *x, el iq)
 
 void xmpp_tiny_put_start(struct xmpp_tiny *x, const char *name, const char *ns)
 {
-    out_start(&x->out, name, ns);
+    out_start(x, name, ns);
 }
 
 void xmpp_tiny_put_attr(struct xmpp_tiny *x, const char *name, str value)
 {
-    out_attr(&x->out, name, value);
+    out_attr(x, name, value);
 }
 
 void xmpp_tiny_put_text(struct xmpp_tiny *x, str text)
 {
-    out_text(&x->out, text);
+    out_text(x, text);
 }
 
 void xmpp_tiny_put_base64(struct xmpp_tiny *x, const void *data, size_t len)
 {
-    out_base64(&x->out, data, len);
-    out_base64_end(&x->out);
+    out_base64(x, data, len);
+    out_base64_end(x);
 }
 
 void xmpp_tiny_put_end(struct xmpp_tiny *x)
 {
-    out_end(&x->out);
+    out_end(x);
 }
 
 void xmpp_tiny_put_raw(struct xmpp_tiny *x, str xml)
 {
-    out_close_tag(&x->out);
+    out_close_tag(x);
     if (!xml_text(xml))
-        out_fail(&x->out, ERR(TEXT));
-    out_bytes(&x->out, xml.ptr, xml.len);
+        out_fail(x, ERR(TEXT));
+    out_bytes(x, xml.ptr, xml.len);
 }
 
 void xmpp_tiny_put_element(struct xmpp_tiny *x, const char *name, const char *ns, str text)
 {
-    out_element(&x->out, name, ns, text);
+    out_element(x, name, ns, text);
 }
 
 int xmpp_tiny_send(struct xmpp_tiny *x)
@@ -3282,9 +3304,9 @@ int xmpp_tiny_send(struct xmpp_tiny *x)
 
 int xmpp_tiny_send_raw(struct xmpp_tiny *x, str stanza)
 {
-    out_begin(&x->out, false);
+    out_begin(x, false);
     if (x->state != XMPP_TINY_STATE_ONLINE)
-        out_fail(&x->out, ERR(STATE));
+        out_fail(x, ERR(STATE));
     xmpp_tiny_put_raw(x, stanza);
     return stanza_send(x);
 }
@@ -3301,7 +3323,7 @@ void xmpp_tiny_report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result,
 
 str xmpp_tiny_host(const struct xmpp_tiny *x, uint16_t *port)
 {
-    *port = x->port ? x->port : x->config->tls == XMPP_TINY_TLS_DIRECT ? 5223 : 5222;
+    *port = port_of(x);
     return x->host;
 }
 

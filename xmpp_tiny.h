@@ -544,10 +544,11 @@ struct xmpp_tiny_request_ {
     uint16_t number; /* 0: free */
 };
 struct xmpp_tiny {
-    uint8_t state, flags, features, held, redirects;
-    uint16_t port, next_request;
+    uint8_t state, flags, features, held; /* offsets below 32 are the cheapest on ARM */
     const struct xmpp_tiny_config *config;
     struct xmpp_tiny_out_ out;
+    uint16_t port, next_request;
+    uint8_t redirects;
     uint32_t deadline, write_deadline;
     struct xmpp_tiny_str host, bound;
     struct xmpp_tiny_jid jid; /* of the configuration */
