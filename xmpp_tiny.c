@@ -60,7 +60,6 @@ STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 typedef struct xmpp_tiny_str str;
 typedef struct xmpp_tiny_el el;
 #define STR(literal) ((str){literal, sizeof(literal) - 1})
-#define ABSENT       ((str){NULL, 0})
 #define ERR(name)    XMPP_TINY_ERR_##name
 
 /* ==== Room 2: bytes ===============================================================================
@@ -514,7 +513,7 @@ static const char *colon_of(run name)
 /* ---- Namespaces, at the end of a tag ---- */
 
 /* The namespace name for a prefix (of length 0: the default) in the innermost `depth` elements. */
-static run inherited(const struct xmpp_tiny_tok_ *t, uint32_t depth, const char *prefix, size_t len)
+static APART run inherited(const struct xmpp_tiny_tok_ *t, uint32_t depth, const char *prefix, size_t len)
 {
     run uri = NULL;
     while (uri == NULL && depth)
@@ -1182,7 +1181,7 @@ static el tok_root(const struct xmpp_tiny_tok_ *t)
 }
 
 /* After TOK_UNIT: the unit stays until the stream ends. */
-static void tok_hold(struct xmpp_tiny_tok_ *t)
+static APART void tok_hold(struct xmpp_tiny_tok_ *t)
 {
     t->base = t->keep = t->out;
 }
@@ -1240,17 +1239,17 @@ static void out_str(struct xmpp_tiny *x, const char *text)
 }
 
 /* Writes text with what XML would misread replaced; in text, the first four. */
-static void out_escaped(struct xmpp_tiny *x, str s, bool value)
+static void out_escaped(struct xmpp_tiny *x, const str *s, bool value)
 {
     static const char misread[] = "<>&\r'\n\t", as[] = "&lt;\0&gt;\0&amp;\0&#13;\0&apos;\0&#10;\0&#9;";
-    if (!xml_text(s))
+    if (!xml_text(*s))
         out_fail(x, ERR(TEXT));
-    for (size_t from = 0, i = 0; i <= s.len; i++) {
-        const char *m = i < s.len ? find(misread, value ? 7 : 4, s.ptr[i]) : misread;
+    for (size_t from = 0, i = 0; i <= s->len; i++) {
+        const char *m = i < s->len ? find(misread, value ? 7 : 4, s->ptr[i]) : misread;
         if (m) {
-            out_bytes(x, s.ptr + from, i - from);
+            out_bytes(x, s->ptr + from, i - from);
             from = i + 1;
-            if (i < s.len)
+            if (i < s->len)
                 out_str(x, nth(as, (unsigned)(m - misread)));
         }
     }
@@ -1282,9 +1281,10 @@ static void out_close_tag(struct xmpp_tiny *x)
     x->out.flags &= (uint8_t)~OUT_IN_TAG;
 }
 
-static void out_attr(struct xmpp_tiny *x, const char *name, str value)
+/* Absent values are left out. */
+static void out_attr(struct xmpp_tiny *x, const char *name, const str *value)
 {
-    if (value.ptr == NULL)
+    if (value->ptr == NULL)
         return;
     if (!(x->out.flags & OUT_IN_TAG))
         out_fail(x, ERR(ARGUMENT));
@@ -1297,7 +1297,9 @@ static void out_attr(struct xmpp_tiny *x, const char *name, str value)
 
 static void out_attr_run(struct xmpp_tiny *x, const char *name, run value)
 {
-    out_attr(x, name, run_str(value));
+    str s;
+    get(&s, value);
+    out_attr(x, name, &s);
 }
 
 static void out_start(struct xmpp_tiny *x, const char *name, const char *ns)
@@ -1314,7 +1316,7 @@ static void out_start(struct xmpp_tiny *x, const char *name, const char *ns)
     out_attr_run(x, "xmlns", ns);
 }
 
-static void out_text(struct xmpp_tiny *x, str text)
+static APART void out_text(struct xmpp_tiny *x, const str *text)
 {
     out_close_tag(x);
     out_escaped(x, text, false);
@@ -1337,12 +1339,12 @@ static void out_end(struct xmpp_tiny *x)
     out_str(x, ">");
 }
 
-static void out_element(struct xmpp_tiny *x, const char *name, const char *ns, str text)
+static void out_element(struct xmpp_tiny *x, const char *name, const char *ns, const str *text)
 {
-    if (text.ptr == NULL)
+    if (text->ptr == NULL)
         return;
     out_start(x, name, ns);
-    if (text.len)
+    if (text->len)
         out_text(x, text);
     out_end(x);
 }
@@ -1468,7 +1470,7 @@ static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
 }
 
 /* local@domain of the address that was split. */
-static str jid_bare(const str *text, const struct xmpp_tiny_jid *jid)
+static APART str jid_bare(const str *text, const struct xmpp_tiny_jid *jid)
 {
     return slice(text->ptr, (size_t)(jid->domain.ptr - text->ptr) + jid->domain.len);
 }
@@ -2048,9 +2050,11 @@ static int stream_begin(struct xmpp_tiny *x)
     own_begin(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
                  "' version='1.0' xml:lang='en'");
     x->out.flags |= OUT_IN_TAG;
-    out_attr(x, "to", x->jid.domain);
-    if ((x->flags & F_TLS) && x->jid.local.ptr)
-        out_attr(x, "from", jid_bare(&x->jid.local, &x->jid));
+    out_attr(x, "to", &x->jid.domain);
+    if ((x->flags & F_TLS) && x->jid.local.ptr) {
+        str bare = jid_bare(&x->jid.local, &x->jid);
+        out_attr(x, "from", &bare);
+    }
     x->flags |= F_OPEN;
     return own_send(x, ">", XMPP_TINY_STATE_HEADER);
 }
@@ -2160,12 +2164,12 @@ static int sasl_begin(struct xmpp_tiny *x)
 static int bind_begin(struct xmpp_tiny *x)
 {
     own_begin(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
-    out_element(x, "resource", NULL, x->jid.resource);
+    out_element(x, "resource", NULL, &x->jid.resource);
     return own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
 }
 
 /* All features are known: what next? */
-static int stream_features(struct xmpp_tiny *x)
+static APART int stream_features(struct xmpp_tiny *x)
 {
     if (!(x->flags & F_TLS)) {
         if (!(x->features & FEATURE_TLS))
@@ -2215,7 +2219,7 @@ static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
 }
 
 /* The same, of what ends the connection: the unit stays for it. */
-static int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int err)
+static APART int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int err)
 {
     read_condition(&x->error, e, ns);
     tok_hold(&x->tok);
@@ -2365,7 +2369,9 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
 
 /* ---- Out ---- */
 
-static void stanza_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)
+static const str absent = {NULL, 0};
+
+static void stanza_begin(struct xmpp_tiny *x, const char *name, const str *to, const str *type, const str *id)
 {
     out_begin(x, false);
     if (x->state != XMPP_TINY_STATE_ONLINE)
@@ -2401,12 +2407,14 @@ static unsigned request_place(const struct xmpp_tiny *x)
 }
 
 /* Begins an iq request. The id is random, so that nobody who was not asked can answer. */
-static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_t timeout)
+static void request_begin(struct xmpp_tiny *x, const char *type, const str *to, uint32_t timeout)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
     unsigned place = request_place(x);
     struct xmpp_tiny_request_ *q = &x->requests[place];
-    stanza_begin(x, "iq", to, run_str(type), ABSENT);
+    str id;
+    stanza_begin(x, "iq", to, &absent, &absent);
+    out_attr_run(x, "type", type);
     if (place == XMPP_TINY_MAX_REQUESTS) {
         out_fail(x, ERR(AGAIN));
         return;
@@ -2415,20 +2423,21 @@ static void request_begin(struct xmpp_tiny *x, const char *type, str to, uint32_
         out_fail(x, ERR(RANDOM));
     for (size_t i = 0; i < sizeof q->id; i++)
         q->id[i] = (uint8_t)base64_digits[q->id[i] & 31]; /* 5 bits each */
-    out_attr(x, "id", slice((const char *)q->id, sizeof q->id));
-    q->address = jid_digest(&to);
-    if (to.ptr && q->address == 0)
+    id = slice((const char *)q->id, sizeof q->id);
+    out_attr(x, "id", &id);
+    q->address = jid_digest(to);
+    if (to->ptr && q->address == 0)
         out_fail(x, ERR(ARGUMENT));
     q->deadline = after(x, timeout);
     x->out.request = (uint8_t)(place + 1);
 }
 
-/* Element and type of each condition, the type by its first letter. */
+/* Element and type of each condition, the type by its number. */
 static const char conditions[] = "\0"
-#define MODIFY                           "m"
-#define CANCEL                           "c"
-#define AUTH                             "a"
-#define WAIT                             "w"
+#define MODIFY                           "0"
+#define CANCEL                           "1"
+#define AUTH                             "2"
+#define WAIT                             "3"
 #define XMPP_TINY_X(name, element, type) type element "\0"
     XMPP_TINY_CONDITIONS(XMPP_TINY_X)
 #undef XMPP_TINY_X
@@ -2444,12 +2453,14 @@ static const char stanza_names[] = "iq\0message\0presence";
 /* Begins what goes back to where a stanza came from. */
 static void reply_begin(struct xmpp_tiny *x, const el *stanza, const char *name, const char *type)
 {
-    stanza_begin(x, name, run_str(el_attr(stanza, "from")), ABSENT, ABSENT);
+    str from;
+    get_attr(&from, stanza, "from");
+    stanza_begin(x, name, &from, &absent, &absent);
     out_attr_run(x, "type", type);
     out_attr_run(x, "id", el_attr(stanza, "id"));
 }
 
-static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, str text)
+static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, const str *text)
 {
     run type = el_attr(stanza, "type");
     const char *row = nth(conditions, condition);
@@ -2458,8 +2469,9 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
         return ERR(ARGUMENT);
     reply_begin(x, stanza, nth(stanza_names, (unsigned)kind), "error");
     out_start(x, "error", NULL);
-    out_attr_run(x, "type", *row == 'm' ? "modify" : *row == 'c' ? "cancel" : *row == 'a' ? "auth" : "wait");
-    out_element(x, row + 1, NS_STANZA_ERRORS, STR(""));
+    out_attr_run(x, "type", nth("modify\0cancel\0auth\0wait", (unsigned)(*row - '0')));
+    out_start(x, row + 1, NS_STANZA_ERRORS);
+    out_end(x);
     out_element(x, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
 }
@@ -2510,7 +2522,7 @@ static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
 }
 
 /* Tells what may have to come again. */
-static int tell_again(struct xmpp_tiny *x)
+static APART int tell_again(struct xmpp_tiny *x)
 {
     return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
 }
@@ -2578,7 +2590,7 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
         if (x->state == XMPP_TINY_STATE_ONLINE)
             r = iq_request(x);
         if (r > 0)
-            r = send_error(x, e, (unsigned)r, ABSENT);
+            r = send_error(x, e, (unsigned)r, &absent);
         return r == ERR(AGAIN) ? r : 0;
     }
     if (kind == STANZA_MESSAGE) {
@@ -2599,7 +2611,7 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
 static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 {
     if (el_is(e, "iq", NS_CLIENT) && x->state == XMPP_TINY_STATE_ONLINE &&
-        send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, ABSENT) == ERR(AGAIN))
+        send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, &absent) == ERR(AGAIN))
         return ERR(AGAIN);
     read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
     x->event.size = x->tok.bytes;
@@ -2658,7 +2670,7 @@ static void closed(struct xmpp_tiny *x)
     x->out.begin = x->out.commit = x->out.end = 0;
     set_state(x, again ? XMPP_TINY_STATE_OPEN : XMPP_TINY_STATE_OFF);
     if (!again) {
-        x->bound = ABSENT;
+        x->bound = absent;
         requests_expire(x, 0, ERR(LOST));
         tell_kind(x, XMPP_TINY_EVENT_CLOSED);
     }
@@ -3034,9 +3046,9 @@ bool xmpp_tiny_attr_next(el e, uint16_t *iter, str *name, str *ns, str *value)
     if (*a == C_BODY)
         return false;
     *iter = u16((size_t)(a - e.buf));
-    *name = run_str(name_of(a));
-    *ns = run_str(*a == C_ATTR_NS ? ref_run(e.buf, ref_at(a + 1)) : "");
-    *value = run_str(attr_value(a));
+    get(name, name_of(a));
+    get(ns, *a == C_ATTR_NS ? ref_run(e.buf, ref_at(a + 1)) : "");
+    get(value, attr_value(a));
     return true;
 }
 
@@ -3205,33 +3217,33 @@ int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys)
 
 int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *m)
 {
-    stanza_begin(x, "message", m->to, m->type, m->id);
-    out_element(x, "subject", NULL, m->subject);
-    out_element(x, "body", NULL, m->body);
-    out_element(x, "thread", NULL, m->thread);
+    stanza_begin(x, "message", &m->to, &m->type, &m->id);
+    out_element(x, "subject", NULL, &m->subject);
+    out_element(x, "body", NULL, &m->body);
+    out_element(x, "thread", NULL, &m->thread);
     return stanza_send(x);
 }
 
 int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *p)
 {
     unsigned n = (unsigned)(p->priority < 0 ? -p->priority : p->priority);
-    char digits[4];
-    size_t from = sizeof digits;
+    char digits[4], *from = digits + sizeof digits;
+    str priority;
     for (; n; n /= 10)
-        digits[--from] = (char)('0' + n % 10);
+        *--from = (char)('0' + n % 10);
     if (p->priority < 0)
-        digits[--from] = '-';
-    stanza_begin(x, "presence", p->to, p->type, p->id);
-    out_element(x, "show", NULL, p->show);
-    out_element(x, "status", NULL, p->status);
-    if (p->priority)
-        out_element(x, "priority", NULL, slice(digits + from, sizeof digits - from));
+        *--from = '-';
+    priority = slice(p->priority ? from : NULL, (size_t)(digits + sizeof digits - from)); /* 0 is left out */
+    stanza_begin(x, "presence", &p->to, &p->type, &p->id);
+    out_element(x, "show", NULL, &p->show);
+    out_element(x, "status", NULL, &p->status);
+    out_element(x, "priority", NULL, &priority);
     return stanza_send(x);
 }
 
 int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 {
-    request_begin(x, "get", to.ptr ? to : x->jid.domain, timeout);
+    request_begin(x, "get", to.ptr ? &to : &x->jid.domain, timeout);
     out_start(x, "ping", NS_PING);
     return stanza_send(x);
 }
@@ -3240,17 +3252,17 @@ int xmpp_tiny_reject(struct xmpp_tiny *x, el stanza, enum xmpp_tiny_condition co
 {
     if (condition <= XMPP_TINY_CONDITION_NONE_ || condition > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST)
         return ERR(ARGUMENT);
-    return send_error(x, &stanza, (unsigned)condition, text);
+    return send_error(x, &stanza, (unsigned)condition, &text);
 }
 
 void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)
 {
-    stanza_begin(x, name, to, type, id);
+    stanza_begin(x, name, &to, &type, &id);
 }
 
 void xmpp_tiny_begin_request(struct xmpp_tiny *x, const char *type, str to, uint32_t timeout)
 {
-    request_begin(x, type, to, timeout);
+    request_begin(x, type, &to, timeout);
 }
 
 void xmpp_tiny_begin_result(struct xmpp_tiny *x, el iq)
@@ -3265,12 +3277,12 @@ void xmpp_tiny_put_start(struct xmpp_tiny *x, const char *name, const char *ns)
 
 void xmpp_tiny_put_attr(struct xmpp_tiny *x, const char *name, str value)
 {
-    out_attr(x, name, value);
+    out_attr(x, name, &value);
 }
 
 void xmpp_tiny_put_text(struct xmpp_tiny *x, str text)
 {
-    out_text(x, text);
+    out_text(x, &text);
 }
 
 void xmpp_tiny_put_base64(struct xmpp_tiny *x, const void *data, size_t len)
@@ -3294,7 +3306,7 @@ void xmpp_tiny_put_raw(struct xmpp_tiny *x, str xml)
 
 void xmpp_tiny_put_element(struct xmpp_tiny *x, const char *name, const char *ns, str text)
 {
-    out_element(x, name, ns, text);
+    out_element(x, name, ns, &text);
 }
 
 int xmpp_tiny_send(struct xmpp_tiny *x)
