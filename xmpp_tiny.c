@@ -120,9 +120,9 @@ static str run_str(run a)
     return s;
 }
 
-static bool same(str a, str b)
+static bool same(const str *a, const str *b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    return a->len == b->len && (a->len == 0 || memcmp(a->ptr, b->ptr, a->len) == 0);
 }
 
 static APART char lower(char c)
@@ -230,49 +230,51 @@ static bool xml_text(str s)
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* Three bytes, or the last one or two, become four characters. */
-static char *base64_group(char *o, const uint8_t *in, size_t n)
-{
-    uint32_t v = (uint32_t)in[0] << 16 | (n > 1 ? (uint32_t)in[1] << 8 : 0) | (n > 2 ? in[2] : 0);
-    for (size_t i = 0; i < 4; i++, v <<= 6)
-        *o++ = i <= n ? base64_digits[v >> 18 & 63] : '=';
-    return o;
-}
-
+/* With padding [RFC4648 4]. Returns the end of what was written. */
 static char *base64_put(char *o, const void *data, size_t len)
 {
     const uint8_t *in = (const uint8_t *)data;
-    for (; len; in += 3) {
-        size_t n = len < 3 ? len : 3;
-        o = base64_group(o, in, n);
-        len -= n;
+    const char *start = o;
+    uint32_t v = 0;
+    unsigned bits = 0;
+    while (len--) {
+        v = v << 8 | *in++;
+        for (bits += 8; bits >= 6;) {
+            bits -= 6;
+            *o++ = base64_digits[v >> bits & 63];
+        }
     }
+    if (bits)
+        *o++ = base64_digits[v << (6 - bits) & 63];
+    while ((o - start) % 4)
+        *o++ = '=';
     return o;
 }
 
-/* Strict base64 with padding [RFC4648 4]; out may be in. Returns the length, or -1. */
+/* Strict base64 with padding; out may be in. Returns the length, or -1. */
 static int base64_get(str in, char *out)
 {
+    const char *p = in.ptr, *end = p + in.len;
     char *o = out;
     uint32_t v = 0;
-    size_t pad = 0;
-    for (size_t i = 0; i < in.len; i++) {
-        const char *digit = find(base64_digits, 64, in.ptr[i]);
-        if (in.ptr[i] == '=' && i + 2 >= in.len)
-            pad++;
-        else if (digit == NULL || pad)
+    unsigned bits = 0;
+    if (in.len % 4)
+        return -1;
+    for (int pad = 0; pad < 2 && p < end && end[-1] == '='; pad++)
+        end--;
+    for (; p < end; p++) {
+        const char *digit = find(base64_digits, 64, *p);
+        if (digit == NULL)
             return -1;
-        v = v << 6 | (uint32_t)(digit ? digit - base64_digits : 0);
-        if (i % 4 == 3) {
-            *o++ = (char)(v >> 16);
-            *o++ = (char)(v >> 8);
-            *o++ = (char)v;
+        v = v << 6 | (uint32_t)(digit - base64_digits);
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            *o++ = (char)(v >> bits);
         }
     }
     /* bits under the padding would be a second spelling of the same bytes */
-    if (in.len % 4 || (pad && (v & (pad == 1 ? 0xFFU : 0xFFFFU))))
-        return -1;
-    return (int)((size_t)(o - out) - pad);
+    return v & ((1U << bits) - 1) ? -1 : (int)(o - out);
 }
 
 /* The n-th of the texts that stand one behind the other, each with its NUL. */
@@ -446,7 +448,7 @@ static uint16_t ref_at(const char *p)
 }
 
 /* The string a reference stands for. */
-static run ref_run(const char *buf, unsigned ref)
+static APART run ref_run(const char *buf, unsigned ref)
 {
     return ref == REF_XML ? NS_XML : buf + ref;
 }
@@ -535,7 +537,7 @@ static unsigned resolve(const struct xmpp_tiny_tok_ *t, const char *prefix, cons
 }
 
 /* Is this a proper declaration? [Namespaces 3] */
-static APART bool declares(const char *a)
+static bool declares(const char *a)
 {
     run uri = attr_value(a), prefix = a[6] == ':' ? a + 7 : "";
     if (*prefix && (run_is(prefix, "xmlns") || (uint8_t)*uri < RUN_END))
@@ -637,7 +639,7 @@ static bool version_1(run v)
 }
 
 /* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
-static int declaration(struct xmpp_tiny_tok_ *t)
+static APART int declaration(struct xmpp_tiny_tok_ *t)
 {
     run version, encoding;
     t->state = S_BETWEEN;
@@ -1181,7 +1183,7 @@ static el tok_root(const struct xmpp_tiny_tok_ *t)
 }
 
 /* After TOK_UNIT: the unit stays until the stream ends. */
-static APART void tok_hold(struct xmpp_tiny_tok_ *t)
+static void tok_hold(struct xmpp_tiny_tok_ *t)
 {
     t->base = t->keep = t->out;
 }
@@ -1316,7 +1318,7 @@ static void out_start(struct xmpp_tiny *x, const char *name, const char *ns)
     out_attr_run(x, "xmlns", ns);
 }
 
-static APART void out_text(struct xmpp_tiny *x, const str *text)
+static void out_text(struct xmpp_tiny *x, const str *text)
 {
     out_close_tag(x);
     out_escaped(x, text, false);
@@ -1349,30 +1351,24 @@ static void out_element(struct xmpp_tiny *x, const char *name, const char *ns, c
     out_end(x);
 }
 
+/* What base64 waits for a full group of three bytes, or is the last. */
+static void out_base64_end(struct xmpp_tiny *x)
+{
+    char digits[4];
+    out_bytes(x, digits, (size_t)(base64_put(digits, x->out.carry, x->out.carry_len) - digits));
+    x->out.carry_len = 0;
+}
+
 /* Base64 in pieces: what does not fill a group waits in carry. */
 static void out_base64(struct xmpp_tiny *x, const void *data, size_t len)
 {
     const uint8_t *in = (const uint8_t *)data;
     out_close_tag(x);
-    for (; len; len--, in++) {
-        if (x->out.carry_len == 2) {
-            uint8_t group[3] = {x->out.carry[0], x->out.carry[1], *in};
-            char digits[4];
-            base64_group(digits, group, 3);
-            out_bytes(x, digits, 4);
-            x->out.carry_len = 0;
-        } else {
-            x->out.carry[x->out.carry_len++] = *in;
-        }
+    for (; len; len--) {
+        x->out.carry[x->out.carry_len++] = *in++;
+        if (x->out.carry_len == sizeof x->out.carry)
+            out_base64_end(x);
     }
-}
-
-static void out_base64_end(struct xmpp_tiny *x)
-{
-    char digits[4];
-    if (x->out.carry_len)
-        out_bytes(x, digits, (size_t)(base64_group(digits, x->out.carry, x->out.carry_len) - digits));
-    x->out.carry_len = 0;
 }
 
 /* The stanza is complete: closes what is open and lets it go, or drops it. Returns 0 or the error. */
@@ -1483,7 +1479,7 @@ static bool jid_same(const str *a, const str *b, bool bare)
         return false;
     p = jid_bare(a, &x);
     q = jid_bare(b, &y);
-    return same_folded(&p, &q) && (bare || same(x.resource, y.resource));
+    return same_folded(&p, &q) && (bare || same(&x.resource, &y.resource));
 }
 
 /* The same for all spellings of an address; 0 for none. */
@@ -1788,8 +1784,8 @@ static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     const struct xmpp_tiny_keys *k = c->keys;
     str parts[2] = {s->salt, {"\0\0\0\1", 4}};
-    if (k && k->hash == h && k->iterations == s->iterations &&
-        same(slice((const char *)k->salt, k->salt_len), s->salt)) {
+    if (k && k->hash == h && k->iterations == s->iterations && k->salt_len == s->salt.len &&
+        memcmp(k->salt, s->salt.ptr, k->salt_len) == 0) {
         s->flags |= SASL_KEYS_GIVEN;
         return 1;
     }
@@ -1979,14 +1975,20 @@ static int commit(struct xmpp_tiny *x)
     return 0;
 }
 
-/* Output of the stream's own: there is always room for it. Its text begins so, .. */
-static void own_begin(struct xmpp_tiny *x, const char *text)
+/* Output of the stream's own: there is always room for it. It begins with an element or with text, .. */
+static void own_start(struct xmpp_tiny *x, const char *name, const char *ns)
+{
+    out_begin(x, true);
+    out_start(x, name, ns);
+}
+
+static void own_text(struct xmpp_tiny *x, const char *text)
 {
     out_begin(x, true);
     out_str(x, text);
 }
 
-/* .. ends so, and then a state follows in which the answer is awaited. */
+/* .. ends with text and the end of what is open, and then the answer is awaited. */
 static int own_send(struct xmpp_tiny *x, const char *text, enum xmpp_tiny_state state)
 {
     out_str(x, text);
@@ -2018,11 +2020,12 @@ static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state stat
     if ((x->flags & (F_OPEN | F_BROKEN)) != F_OPEN)
         return;
     x->flags &= (uint8_t)~F_OPEN;
-    own_begin(x, "");
+    out_begin(x, true);
     if (*condition) {
-        out_str(x, "<stream:error><");
-        out_str(x, condition);
-        out_str(x, " xmlns='" NS_STREAM_ERRORS "'/></stream:error>");
+        out_start(x, "stream:error", NULL);
+        out_start(x, condition, NS_STREAM_ERRORS);
+        out_end(x);
+        out_end(x);
     }
     own_send(x, "</stream:stream>", state);
 }
@@ -2047,8 +2050,8 @@ static int stream_begin(struct xmpp_tiny *x)
     wipe(x->out.buf, x->out.size);
     x->features = 0;
     tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
-    own_begin(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
-                 "' version='1.0' xml:lang='en'");
+    own_text(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
+                "' version='1.0' xml:lang='en'");
     x->out.flags |= OUT_IN_TAG;
     out_attr(x, "to", &x->jid.domain);
     if ((x->flags & F_TLS) && x->jid.local.ptr) {
@@ -2132,9 +2135,9 @@ static int sasl_begin(struct xmpp_tiny *x)
     if (!choose_mechanism(s, c))
         return ERR(MECHANISM);
     scram = mechanism_is_scram(s->mechanism);
-    own_begin(x, "<auth xmlns='" NS_SASL "' mechanism='");
-    out_str(x, nth(mechanism_names, s->mechanism));
-    out_str(x, "'>");
+    own_start(x, "auth", NS_SASL);
+    out_attr_run(x, "mechanism", nth(mechanism_names, s->mechanism));
+    out_close_tag(x);
     if (scram) {
         uint8_t nonce[NONCE_BYTES];
         char *first = tok_room(&x->tok, user->len * 3 + 40);
@@ -2157,13 +2160,13 @@ static int sasl_begin(struct xmpp_tiny *x)
         out_str(x, "="); /* empty, not absent */
     }
     out_base64_end(x);
-    return own_send(x, "</auth>", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
+    return own_send(x, "", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
 }
 
 /* [RFC6120 7.6] */
 static int bind_begin(struct xmpp_tiny *x)
 {
-    own_begin(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
+    own_text(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
     out_element(x, "resource", NULL, &x->jid.resource);
     return own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
 }
@@ -2174,7 +2177,7 @@ static APART int stream_features(struct xmpp_tiny *x)
     if (!(x->flags & F_TLS)) {
         if (!(x->features & FEATURE_TLS))
             return ERR(NO_TLS);
-        own_begin(x, "<starttls xmlns='" NS_TLS "'/>");
+        own_start(x, "starttls", NS_TLS);
         return own_send(x, "", XMPP_TINY_STATE_PROCEED);
     }
     if (!(x->flags & F_AUTHENTICATED))
@@ -2257,14 +2260,15 @@ static int sasl_text(struct xmpp_tiny *x, const el *e, str *text)
 static int sasl_response(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    own_begin(x, "<response xmlns='" NS_SASL "'>");
+    own_start(x, "response", NS_SASL);
+    out_close_tag(x);
     if (!(s->flags & SASL_VERIFIED)) {
         char *room = tok_room(&x->tok, FINAL_ROOM + s->nonce.len);
         int err = room ? scram_final(x, room) : ERR(XML_LIMIT);
         if (err)
             return err;
     }
-    return own_send(x, "</response>", XMPP_TINY_STATE_SUCCESS);
+    return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
 }
 
 static int sasl_challenge(struct xmpp_tiny *x, const el *e)
@@ -2545,7 +2549,7 @@ static int iq_answer(struct xmpp_tiny *x)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        if (q->number && same(x->event.id, slice((const char *)q->id, sizeof q->id)) &&
+        if (q->number && x->event.id.ptr && run_holds(x->event.id.ptr, (const char *)q->id, sizeof q->id) &&
             answers(x, q->address, &x->event.from))
             return answer_tell(x, q);
     }
@@ -2733,7 +2737,7 @@ static void sent(struct xmpp_tiny *x, size_t len)
 }
 
 /* Takes what the tokenizer found to the room it belongs to. */
-static int dispatch(struct xmpp_tiny *x, int found)
+static APART int dispatch(struct xmpp_tiny *x, int found)
 {
     bool stanzas = x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE;
     el e = tok_unit(&x->tok);
@@ -2896,7 +2900,7 @@ static bool pump_io(struct xmpp_tiny *x)
     return moved;
 }
 
-static bool pump(struct xmpp_tiny *x)
+static APART bool pump(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_stream *s = x->config->stream;
     enum xmpp_tiny_want what = want(x);
@@ -2945,7 +2949,7 @@ str xmpp_tiny_str(const char *text)
 
 bool xmpp_tiny_same(str a, str b)
 {
-    return same(a, b);
+    return same(&a, &b);
 }
 
 #if XMPP_TINY_ENABLE_NAMES

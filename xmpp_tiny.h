@@ -527,7 +527,7 @@ struct xmpp_tiny_out_ {
     uint16_t size, begin, commit, end; /* sent .. committed .. being written */
     uint16_t stanzas;                  /* committed since the buffer was last empty */
     int8_t error;
-    uint8_t depth, flags, request, carry_len, carry[2];
+    uint8_t depth, flags, request, carry_len, carry[3];
     const char *names[6];
 };
 struct xmpp_tiny_sasl_ {
