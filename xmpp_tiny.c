@@ -260,7 +260,7 @@ static int base64_get(str in, char *out)
     unsigned bits = 0;
     if (in.len % 4)
         return -1;
-    for (int pad = 0; pad < 2 && p < end && end[-1] == '='; pad++)
+    while (p < end && end[-1] == '=' && p + in.len - end < 2)
         end--;
     for (; p < end; p++) {
         const char *digit = find(base64_digits, 64, *p);
@@ -1244,17 +1244,19 @@ static void out_str(struct xmpp_tiny *x, const char *text)
 static void out_escaped(struct xmpp_tiny *x, const str *s, bool value)
 {
     static const char misread[] = "<>&\r'\n\t", as[] = "&lt;\0&gt;\0&amp;\0&#13;\0&apos;\0&#10;\0&#9;";
+    const char *from = s->ptr;
     if (!xml_text(*s))
         out_fail(x, ERR(TEXT));
-    for (size_t from = 0, i = 0; i <= s->len; i++) {
-        const char *m = i < s->len ? find(misread, value ? 7 : 4, s->ptr[i]) : misread;
+    for (size_t i = 0; i < s->len; i++) {
+        const char *p = s->ptr + i, *m = find(misread, value ? 7 : 4, *p);
         if (m) {
-            out_bytes(x, s->ptr + from, i - from);
-            from = i + 1;
-            if (i < s->len)
-                out_str(x, nth(as, (unsigned)(m - misread)));
+            out_bytes(x, from, (size_t)(p - from));
+            out_str(x, nth(as, (unsigned)(m - misread)));
+            from = p + 1;
         }
     }
+    if (s->len)
+        out_bytes(x, from, (size_t)(s->ptr + s->len - from));
 }
 
 /* Prepares for a stanza, or for something of the stream's own that may use the reserve. */
@@ -1433,10 +1435,11 @@ static bool domain_ok(const str *domain)
 /* Splits at the first '/', then at the first '@' before it. [RFC7622 3.2] */
 static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
 {
-    const char *start = text->ptr, *end = start + text->len, *at = NULL, *slash = NULL;
+    const char *start = text->ptr, *end, *at = NULL, *slash = NULL;
     memset(jid, 0, sizeof *jid);
     if (start == NULL || !xml_text(*text))
         return false;
+    end = start + text->len;
     for (const char *p = start; p < end; p++) {
         if ((uint8_t)*p < 0x20 || *p == 0x7F)
             return false;

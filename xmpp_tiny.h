@@ -550,10 +550,10 @@ struct xmpp_tiny {
     uint16_t port, next_request;
     uint8_t redirects;
     uint32_t deadline, write_deadline;
+    struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_str host, bound;
     struct xmpp_tiny_jid jid; /* of the configuration */
     struct xmpp_tiny_error error;
-    struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_event event; /* being told */
     struct xmpp_tiny_sasl_ sasl;
     struct xmpp_tiny_request_ requests[XMPP_TINY_MAX_REQUESTS];
