@@ -447,9 +447,10 @@ static uint16_t ref_at(const char *p)
     return (uint16_t)((uint8_t)p[0] << 8 | (uint8_t)p[1]);
 }
 
-/* The string a reference stands for. */
-static APART run ref_run(const char *buf, unsigned ref)
+/* The string that the reference at p stands for. */
+static APART run ref_run(const char *buf, const char *p)
 {
+    uint16_t ref = ref_at(p);
     return ref == REF_XML ? NS_XML : buf + ref;
 }
 
@@ -565,8 +566,7 @@ static bool replace_prefix(const struct xmpp_tiny_tok_ *t, char *p, char kind)
 static bool doubled(const struct xmpp_tiny_tok_ *t, const char *a)
 {
     for (const char *b = attr_first(t->tag); b < a; b = attr_next(b))
-        if (*b == C_ATTR_NS && run_is(b + 3, a + 3) &&
-            run_is(ref_run(t->buf, ref_at(b + 1)), ref_run(t->buf, ref_at(a + 1))))
+        if (*b == C_ATTR_NS && run_is(b + 3, a + 3) && run_is(ref_run(t->buf, b + 1), ref_run(t->buf, a + 1)))
             return true;
     return false;
 }
@@ -1518,7 +1518,9 @@ static run el_name(const el *e)
 static run el_ns(const el *e)
 {
     const char *p = e->buf + e->at;
-    return e->at == 0 ? NULL : ref_run(e->buf, *p == C_ELEM_NS ? ref_at(p + 1) : el_default(e));
+    if (e->at == 0)
+        return NULL;
+    return *p == C_ELEM_NS ? ref_run(e->buf, p + 1) : e->buf + el_default(e);
 }
 
 /* name NULL and ns "*": any. */
@@ -2529,7 +2531,7 @@ static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
 }
 
 /* Tells what may have to come again. */
-static APART int tell_again(struct xmpp_tiny *x)
+static int tell_again(struct xmpp_tiny *x)
 {
     return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
 }
@@ -2713,7 +2715,7 @@ static void report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, in
     }
 }
 
-static void received(struct xmpp_tiny *x, size_t len)
+static APART void received(struct xmpp_tiny *x, size_t len)
 {
     trace(x, '<', x->tok.end, len);
     tok_fed(&x->tok, len);
@@ -3054,7 +3056,7 @@ bool xmpp_tiny_attr_next(el e, uint16_t *iter, str *name, str *ns, str *value)
         return false;
     *iter = u16((size_t)(a - e.buf));
     get(name, name_of(a));
-    get(ns, *a == C_ATTR_NS ? ref_run(e.buf, ref_at(a + 1)) : "");
+    get(ns, *a == C_ATTR_NS ? ref_run(e.buf, a + 1) : "");
     get(value, attr_value(a));
     return true;
 }
