@@ -1585,18 +1585,17 @@ static bool el_next(el *e, run name, run ns)
     return e->at && el_find(e, el_end(e), name, ns ? ns : el_ns(e));
 }
 
-/* Attributes without prefix, or of the prefix xml. */
+/* Attributes without prefix, or of the prefix xml, which is still there in the tag of what was skipped. */
 static run el_attr(const el *e, const char *name)
 {
     const char *local = behind(name, "xml:");
-    if (e->at == 0)
-        return NULL;
-    if (local == NULL)
-        return attr_named(e->buf + e->at, name);
-    for (const char *a = attr_first(e->buf + e->at); *a != C_BODY; a = attr_next(a))
+    run value = e->at ? attr_named(e->buf + e->at, name) : NULL;
+    if (e->at == 0 || local == NULL)
+        return value;
+    for (const char *a = attr_first(e->buf + e->at); *a != C_BODY && value == NULL; a = attr_next(a))
         if (*a == C_ATTR_NS && ref_at(a + 1) == REF_XML && run_is(a + 3, local))
-            return attr_value(a);
-    return NULL;
+            value = attr_value(a);
+    return value;
 }
 
 /* Text of the first child of that name; ns NULL: in the parent's namespace. */

@@ -26,8 +26,9 @@ extern "C" {
 #define XMPP_TINY_VERSION "0.1.0"
 
 /* ---- Limits ------------------------------------------------------------------------------------
- * Compile-time bounds. Define XMPP_TINY_CONFIG_FILE as the name of a header of your own to replace
- * any of them; price is given for Cortex-M3. */
+ * Compile-time bounds. Define XMPP_TINY_CONFIG_FILE as the name of a header of your own, quote marks
+ * included (-DXMPP_TINY_CONFIG_FILE='"my_config.h"'), to replace any of them. They must be the same in
+ * every file of a program: sizes of structs depend on them. Prices are for Cortex-M3. */
 #ifdef XMPP_TINY_CONFIG_FILE
 #include XMPP_TINY_CONFIG_FILE
 #endif
@@ -41,7 +42,7 @@ extern "C" {
 #ifndef XMPP_TINY_MAX_ATTRS /* attributes and namespace declarations of one element; 8..64; no RAM */
 #define XMPP_TINY_MAX_ATTRS 24
 #endif
-#ifndef XMPP_TINY_MAX_REQUESTS /* iq requests that wait for an answer; 1..32; 20 bytes of RAM each */
+#ifndef XMPP_TINY_MAX_REQUESTS /* iq requests that wait for an answer; 1..32; 28 bytes of RAM each */
 #define XMPP_TINY_MAX_REQUESTS 4
 #endif
 #ifndef XMPP_TINY_ENABLE_SHA512 /* SCRAM-SHA-512(-PLUS): 64-byte instead of 32-byte keys; 96 bytes of RAM */
@@ -85,6 +86,7 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
 #define XMPP_TINY_ERRORS(X) \
     /* answers to a call; the connection goes on */ \
     X(AGAIN,          CALL,   "not now: try again after XMPP_TINY_EVENT_ROOM", "") \
+    X(BUSY,           CALL,   "XMPP_TINY_MAX_REQUESTS wait for answers: try again after an ANSWER", "") \
     X(STATE,          CALL,   "not legal in this state", "") \
     X(CONFIG,         CALL,   "the configuration is incomplete or out of range", "") \
     X(ARGUMENT,       CALL,   "an argument is missing or malformed", "") \
@@ -128,6 +130,7 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     /* SASL */ \
     X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed", "") \
     X(AUTH,           SASL,   "the server refused the credentials", "") \
+    X(KEYS,           SASL,   "the keys are for another salt or count, and there is no password", "") \
     X(SASL,           SASL,   "a SASL message of the server is malformed", "not-authorized") \
     X(NONCE,          SASL,   "the server's nonce does not extend ours", "not-authorized") \
     X(ITERATIONS,     SASL,   "the iteration count is outside the allowed range", "not-authorized") \
@@ -267,8 +270,8 @@ struct xmpp_tiny_str xmpp_tiny_attr(struct xmpp_tiny_el el, const char *name);
 bool xmpp_tiny_attr_next(struct xmpp_tiny_el el, uint16_t *iter, struct xmpp_tiny_str *name,
                          struct xmpp_tiny_str *ns, struct xmpp_tiny_str *value);
 
-/* The element's own text before its first child element; empty if none. References are resolved,
- * CDATA is merged, line ends are LF [XML 2.11]. */
+/* The element's own text before its first child element; empty if it has none, absent for no element.
+ * References are resolved, CDATA is merged, line ends are LF [XML 2.11]. */
 struct xmpp_tiny_str xmpp_tiny_text(struct xmpp_tiny_el el);
 
 /* The text that stands between el and its next sibling or the end of its parent (mixed content). */
@@ -304,9 +307,10 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(ANSWER)        /* request el from id; error: code 0, the peer's stanza error, or TIMEOUT/LOST;
                         exactly one per request that xmpp_tiny_send() accepted */ \
     X(ELEMENT)       /* el from to id type: what else came: a child of the stream that is no stanza, or an
-                        answer to an iq that was sent raw; error if type is "error" */ \
+                        answer that no request waits for (the iq was sent raw, or it comes too late, or
+                        is forged: its sender proves nothing); error if type is "error" */ \
     X(SKIPPED)       /* a stanza exceeded a bound and was skipped: name from id type size, error */ \
-    X(ROOM)          /* a call that returned AGAIN may be repeated */ \
+    X(ROOM)          /* after a call that returned AGAIN: the transmit buffer is empty */ \
     X(ERROR)         /* error: why the connection is about to end */ \
     X(CLOSED)        /* the connection has ended; always the last event after xmpp_tiny_connect();
                         unsent: stanzas that were accepted but may not have left */
@@ -333,18 +337,22 @@ struct xmpp_tiny_event {
 
 struct xmpp_tiny;
 
-/* The application's callback. From inside it everything may be called except xmpp_tiny_init();
- * xmpp_tiny_connect() returns STATE and xmpp_tiny_poll() returns 0, both without doing anything. A client
- * may be connected again after CLOSED, from the main loop.
- * Returns 0; or, for MESSAGE, PRESENCE, ANSWER and ELEMENT, XMPP_TINY_ERR_AGAIN when an answer found
- * no room: the same event comes again when the transmit buffer has drained, before any other. */
+/* The application's callback. From inside it, and from inside a handler, everything may be called but
+ * xmpp_tiny_init() and the engine; xmpp_tiny_connect() returns STATE, xmpp_tiny_poll() and
+ * xmpp_tiny_step() return 0, all without doing anything. A client may be connected again after CLOSED,
+ * from the main loop.
+ * Returns 0; or, for MESSAGE, PRESENCE, ELEMENT and an ANSWER that came, XMPP_TINY_ERR_AGAIN when a send
+ * function returned that: the same event comes again when the transmit buffer has drained, before any
+ * other; nothing is read until then. Other values, and those for other events, count as 0. */
 typedef int (*xmpp_tiny_event_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
 
 /* Answers incoming iq requests whose payload is <name xmlns='ns'/>. event->el is the iq; its payload
  * is xmpp_tiny_child(event->el, name, ns); event->type is "get" or "set".
- * Returns 0 when the request was answered (xmpp_tiny_begin_result() .. xmpp_tiny_send()) or will be;
- * a positive enum xmpp_tiny_condition to have the library send that error; or XMPP_TINY_ERR_AGAIN
- * to be called again when there is room. Requests no handler claims get service-unavailable. */
+ * Returns 0 when the request was answered (xmpp_tiny_begin_result() .. xmpp_tiny_send()) or will be (copy
+ * from and id, and later begin an "iq" of type "result" with them); a positive enum
+ * xmpp_tiny_condition to have the library send that error; XMPP_TINY_ERR_AGAIN to be called again when
+ * there is room. For anything else the library answers internal-server-error, and to requests no
+ * handler claims service-unavailable. name NULL: any; ns "*": any, never NULL. */
 typedef int (*xmpp_tiny_handler_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
 struct xmpp_tiny_handler {
     const char *name, *ns;
@@ -417,7 +425,8 @@ struct xmpp_tiny_platform {
     bool (*random)(void *ctx, void *buf, size_t len);
     /* Seconds since 1970 UTC; 0 if unknown. Used by TLS ports. May be NULL: unknown. */
     int64_t (*unix_time)(void *ctx);
-    /* The session as text: '>' sent, '<' received, '-' a remark. Secrets are masked. May be NULL. */
+    /* The session as it goes: '>' sent, '<' received, cut anywhere; what is received is not checked yet.
+     * SASL is masked. May be NULL. */
     void (*trace)(void *ctx, char direction, const char *text, size_t len);
     void *ctx;
 };
@@ -468,7 +477,8 @@ struct xmpp_tiny_config {
                              a domain alone for ANONYMOUS */
     const char *password; /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys,
                              EXTERNAL or ANONYMOUS */
-    const struct xmpp_tiny_keys *keys; /* used when salt, count and hash match, else the password */
+    const struct xmpp_tiny_keys *keys; /* used when hash, salt and count match, else the password; without
+                             one, KEYS. Servers that store plain passwords make a new salt at each login */
     uint32_t mechanisms; /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
                             allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
                             wants a client certificate in the TLS port) must be named to be used */
@@ -497,7 +507,7 @@ struct xmpp_tiny_config {
                                   1,000..600,000 */
     uint32_t iterations_max;   /* most PBKDF2 iterations a server may ask for; default 100,000; at
                                   least 4,096 */
-    uint32_t iterations_slice; /* most iterations in one poll; default 256 */
+    uint32_t iterations_slice; /* most iterations in one poll; default 256; any number */
     uint8_t redirects_max;     /* see-other-host followed in a row while logging in; default 2; 255: none.
                                   Once online it is an error like others: condition and text are told */
 };
@@ -514,9 +524,9 @@ struct xmpp_tiny_tok_ {
     bool skip;
     uint32_t depth, level; /* open elements; depth at which units begin */
     struct xmpp_tiny_utf8_ utf8;
-    char *buf, *limit;     /* all of it */
-    char *base;            /* where units begin; before it lies what is kept */
-    char *in, *end, *from; /* unread input: in..end; where this call began */
+    char *buf, *limit;       /* all of it */
+    char *base;              /* where units begin; before it lies what is kept */
+    char *in, *end, *from;   /* unread input: in..end; where this call began */
     char *out, *stop;        /* compact form: base..out; a unit that reaches stop is too big */
     char *tag, *mark, *keep; /* of the tag and the name in progress; of what is known of a unit */
     uint32_t hash, seen, bytes;
@@ -561,8 +571,11 @@ struct xmpp_tiny {
 
 /* ---- Life of a connection ---------------------------------------------------------------------- */
 
-/* Prepares a client. The config is kept, not copied. Returns 0, or CONFIG.
- * When: before anything else, and again at any time while not connected. */
+/* Prepares a client. The config is kept, not copied, and its stream must have been initialised before.
+ * Returns 0, or CONFIG: a pointer that is marked so is NULL, a number is out of its range, the JID is
+ * malformed or lacks its local part (which only ANONYMOUS does without), or there is no password, no keys
+ * and no mechanism that does without.
+ * When: before anything else, and again at any time while not connected, though there is no need. */
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config);
 
 /* Starts to connect. Returns 0, or STATE. Events follow from xmpp_tiny_poll(); the last is
@@ -576,18 +589,20 @@ int xmpp_tiny_connect(struct xmpp_tiny *x);
  * A stanza begun but not sent is dropped. When: from the main loop, never from inside a callback. */
 uint32_t xmpp_tiny_poll(struct xmpp_tiny *x);
 
-/* Ends the session in order: sends what was accepted, closes the stream, TLS and the transport.
- * Bounded by the timeout. Returns 0, or STATE when there is nothing to end. */
+/* Ends the session in order: sends what was accepted, closes the stream, TLS and the transport. Takes
+ * timeout_ms and 3 seconds at most. Stanzas may still come until CLOSED; sending returns STATE, iq requests
+ * are not answered any more. Returns 0, or STATE when there is nothing to end. */
 int xmpp_tiny_disconnect(struct xmpp_tiny *x);
 
 enum xmpp_tiny_state xmpp_tiny_state(const struct xmpp_tiny *x);
 const char *xmpp_tiny_state_name(enum xmpp_tiny_state state);
 const char *xmpp_tiny_event_name(enum xmpp_tiny_event_kind kind);
 
-/* The error of the connection that ended or is about to; code 0 if there is none. */
+/* The error of the connection that ended or is about to; code 0 if there is none. Valid until the next
+ * connect. */
 const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x);
 
-/* Our full JID; absent unless online. */
+/* Our full JID; absent unless online. Valid until CLOSED. */
 struct xmpp_tiny_str xmpp_tiny_jid(const struct xmpp_tiny *x);
 
 /* The mechanism and channel binding in use; meaningful from AUTHENTICATED on. */
@@ -619,8 +634,9 @@ struct xmpp_tiny_presence {
 };
 int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *presence);
 
-/* XEP-0199 ping. to absent: our own server. Returns the request's number; its ANSWER is the pong, and
- * an error stanza from the entity is one too: it is there. */
+/* XEP-0199 ping. to absent: our own server. timeout_ms as for xmpp_tiny_begin_request(). Returns the
+ * request's number; its ANSWER is the pong. An error may come from the entity, which is there then, or in
+ * its name from a server (service-unavailable, remote-server-not-found): only code 0 proves it. */
 int xmpp_tiny_ping(struct xmpp_tiny *x, struct xmpp_tiny_str to, uint32_t timeout_ms);
 
 /* Refuses a received stanza with an error [RFC6120 8.3]. text may be absent. Errors and iq results are
@@ -629,6 +645,7 @@ int xmpp_tiny_reject(struct xmpp_tiny *x, struct xmpp_tiny_el stanza, enum xmpp_
                      struct xmpp_tiny_str text);
 
 /* Piece by piece: begin, put elements, send. Errors stick: check only what xmpp_tiny_send() returns.
+ * Anything else that is sent, or begun, in between drops what was begun.
  * At most 6 elements may be open at once, the stanza included. Names are the application's own
  * constants and are not escaped; they must live until send. Everything else is escaped.
  *
@@ -641,9 +658,9 @@ int xmpp_tiny_reject(struct xmpp_tiny *x, struct xmpp_tiny_el stanza, enum xmpp_
 void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, struct xmpp_tiny_str to,
                      struct xmpp_tiny_str type, struct xmpp_tiny_str id);
 /* An iq request; type is "get" or "set"; the library makes the id and watches for the answer, which
- * counts only if it comes from the address asked [RFC6120 8.2.3]. timeout_ms 0: timeout_ms of the
- * configuration. xmpp_tiny_send() returns its number, 1..65535, or AGAIN when
- * XMPP_TINY_MAX_REQUESTS are waiting already. Numbers go on over connections. */
+ * counts only if it comes from the address asked [RFC6120 8.2.3]. to absent: our own account.
+ * timeout_ms: at most 2^31-1; 0: that of the configuration. xmpp_tiny_send() returns its number,
+ * 1..65535, or BUSY when XMPP_TINY_MAX_REQUESTS are waiting already. Numbers go on over connections. */
 void xmpp_tiny_begin_request(struct xmpp_tiny *x, const char *type, struct xmpp_tiny_str to,
                              uint32_t timeout_ms);
 /* The result for a received iq request. */
@@ -682,19 +699,19 @@ enum xmpp_tiny_want {
 enum xmpp_tiny_want xmpp_tiny_want(const struct xmpp_tiny *x);
 
 /* What was wanted is done (result > 0), or failed with err and a static text or NULL; for IO, result 0
- * is the peer's orderly end. */
+ * is the peer's orderly end. "Try later" is not reported. A report of what is not wanted is ignored. */
 void xmpp_tiny_report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, int err, const char *detail);
 
 /* Where to connect, and the name that the server has to prove. */
 struct xmpp_tiny_str xmpp_tiny_host(const struct xmpp_tiny *x, uint16_t *port);
 struct xmpp_tiny_str xmpp_tiny_domain(const struct xmpp_tiny *x);
 
-/* Received bytes go into the window; then tell how many. The window is empty while stanzas wait to be
- * handled by xmpp_tiny_step(). */
+/* Received bytes go into the window; then tell how many, at most room. The window is empty, and may be
+ * NULL, while stanzas wait to be handled by xmpp_tiny_step(). */
 void *xmpp_tiny_rx(struct xmpp_tiny *x, size_t *room);
 void xmpp_tiny_received(struct xmpp_tiny *x, size_t len);
 
-/* Bytes to be sent; then tell how many were. */
+/* Bytes to be sent, valid until the next call for this client; then tell how many were. */
 const void *xmpp_tiny_tx(const struct xmpp_tiny *x, size_t *len);
 void xmpp_tiny_sent(struct xmpp_tiny *x, size_t len);
 
