@@ -17,7 +17,7 @@ static unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MAX], tls_out[4096];
 
 static struct xmpp_tiny_posix tcp;
 static struct xmpp_tiny_bearssl tls;
-static bool closed;
+static bool closed, failed;
 
 /* Two programs of this kind would otherwise talk for ever. */
 static const char prefix[] = "echo: ";
@@ -55,7 +55,14 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
     if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         printf("online as %.*s\n", (int)event->to.len, event->to.ptr);
         (void)fflush(stdout);
-        return xmpp_tiny_presence(x, &available);
+        /* Without presence no message would come. */
+        int err = xmpp_tiny_presence(x, &available);
+        if (err < 0) {
+            (void)fprintf(stderr, "no presence: %s\n", xmpp_tiny_err_text(err));
+            failed = true;
+            return xmpp_tiny_disconnect(x);
+        }
+        return 0;
     }
     if (event->kind == XMPP_TINY_EVENT_MESSAGE && to_be_answered(event))
         return answer(x, event);
@@ -124,5 +131,5 @@ int main(int argc, char **argv)
         if (!closed && xmpp_tiny_posix_wait(&tcp, false, ms < 1000 ? ms : 1000, -1) < 0)
             return 1;
     }
-    return xmpp_tiny_error(&x)->code == 0 ? 0 : 1;
+    return xmpp_tiny_error(&x)->code == 0 && !failed ? 0 : 1;
 }

@@ -46,7 +46,7 @@ static int publish(struct xmpp_tiny *x)
 static int on_message(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
 {
     char text[16];
-    if (!xmpp_tiny_same(event->body, xmpp_tiny_str("read")) || event->error.condition.ptr != NULL)
+    if (!xmpp_tiny_same(event->body, xmpp_tiny_str("read")) || event->error.code != 0)
         return 0;
     const struct xmpp_tiny_message message = {
         .to = event->from, .type = event->type, .thread = event->thread, .body = reading(text, sizeof text)};
