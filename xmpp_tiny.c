@@ -621,6 +621,7 @@ static int skip_begin(struct xmpp_tiny_tok_ *t)
     if (t->keep > last)
         return ERR(XML_LIMIT);
     t->skip = true;
+    t->whole = t->depth > t->level;
     t->stop = t->limit + 1; /* never */
     if (t->keep > t->base) {
         *t->keep++ = C_BODY;
@@ -775,12 +776,9 @@ static int reference(struct xmpp_tiny_tok_ *t, uint8_t c)
         if (kind >= REF_DECIMAL)
             return xml_char(v) ? reference_done(t, v) : ERR(XML);
         for (const char *e = "lt<gt>amp&apos'quot\""; *e; e++) {
-            packed = packed << 8 | (uint8_t)*e;
-            if (*e < 'a') {
-                if (packed == (v << 8 | (uint8_t)*e))
-                    return reference_done(t, (uint8_t)*e);
-                packed = 0;
-            }
+            if (*e < 'a' && packed == v)
+                return reference_done(t, (uint8_t)*e);
+            packed = *e < 'a' ? 0 : packed << 8 | (uint8_t)*e;
         }
         return v ? ERR(XML_RESTRICTED) : ERR(XML);
     }
@@ -940,7 +938,7 @@ static int between(struct xmpp_tiny_tok_ *t, char c)
         return ERR(XML);
     t->out = t->keep = t->base;
     t->skip = false;
-    t->stop = t->limit - SLACK;
+    t->stop = t->limit - SLACK - 1;
     t->state = S_LT;
     t->bytes = (uint32_t)(t->from - t->in + 1);
     return 0;
@@ -1071,7 +1069,7 @@ static void tok_start(struct xmpp_tiny_tok_ *t, size_t base)
     t->state = S_START;
     *buf = 0;
     t->base = t->out = t->keep = buf + base;
-    t->stop = limit - SLACK;
+    t->stop = limit - SLACK - 1;
     t->in = t->end = t->out + SLACK;
 }
 
@@ -1216,6 +1214,12 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 
 enum { OUT_BUILDING = 1, OUT_IN_TAG = 2, OUT_OWN = 4 };
 
+/* Do committed bytes wait to be sent? */
+static bool out_pending(const struct xmpp_tiny *x)
+{
+    return x->out.begin < x->out.commit;
+}
+
 static void out_fail(struct xmpp_tiny *x, int err)
 {
     if (x->out.error == 0)
@@ -1228,7 +1232,7 @@ static void out_bytes(struct xmpp_tiny *x, const char *p, size_t n)
     if (x->out.error || n == 0)
         return;
     if (n > limit || x->out.end > limit - n) {
-        out_fail(x, x->out.begin == x->out.commit ? ERR(TOO_BIG) : ERR(AGAIN));
+        out_fail(x, x->out.commit == 0 ? ERR(TOO_BIG) : ERR(AGAIN));
         return;
     }
     memcpy(x->out.buf + x->out.end, p, n);
@@ -1794,7 +1798,7 @@ static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         return 1;
     }
     if (c->password == NULL)
-        return ERR(AUTH);
+        return ERR(KEYS);
     c->crypto->hmac(h, c->password, strlen(c->password), parts, 2, s->u);
     memcpy(s->t, s->u, sizeof s->t);
     s->left = s->iterations - 1;
@@ -1911,7 +1915,8 @@ static uint32_t after(const struct xmpp_tiny *x, uint32_t ms)
 {
     if (ms == 0)
         ms = x->config->timeout_ms;
-    return now(x) + (ms ? ms : 30000);
+    ms = ms ? ms : 30000;
+    return now(x) + (ms < INT32_MAX ? ms : INT32_MAX);
 }
 
 static void set_state(struct xmpp_tiny *x, enum xmpp_tiny_state state)
@@ -1934,7 +1939,7 @@ static int tell(struct xmpp_tiny *x)
     x->flags |= F_BUSY;
     r = x->config->event(x, &x->event, x->config->user);
     x->flags &= (uint8_t)~F_BUSY;
-    return r;
+    return r == ERR(AGAIN) && out_pending(x) ? r : 0; /* else there is nothing to wait for */
 }
 
 /* Tells something plain; false if the application left the state we were in. */
@@ -1942,9 +1947,12 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
 {
     struct xmpp_tiny_event *event = event_begin(x, kind);
     uint8_t state = x->state;
-    event->error = x->error;
-    event->unsent = x->out.stanzas;
-    event->to = x->bound;
+    if (kind == XMPP_TINY_EVENT_ERROR)
+        event->error = x->error;
+    if (kind == XMPP_TINY_EVENT_CLOSED)
+        event->unsent = x->out.stanzas;
+    if (kind == XMPP_TINY_EVENT_ONLINE)
+        event->to = x->bound;
     tell(x);
     return x->state == state;
 }
@@ -1995,12 +2003,12 @@ static void own_text(struct xmpp_tiny *x, const char *text)
 /* .. ends with text and the end of what is open, and then the answer is awaited. */
 static int own_send(struct xmpp_tiny *x, const char *text, enum xmpp_tiny_state state)
 {
+    int err;
     out_str(x, text);
     set_state(x, state);
-    if (commit(x))
-        return ERR(BUG);
-    x->out.stanzas--;
-    return 0;
+    err = commit(x);
+    x->out.stanzas = (uint16_t)(x->out.stanzas - !err);
+    return err;
 }
 
 /* The stream error by which the server is told what went wrong; empty: none. [RFC6120 4.9.3] */
@@ -2050,7 +2058,8 @@ static int stream_begin(struct xmpp_tiny *x)
 {
     if (x->out.begin < x->out.commit)
         return ERR(UNEXPECTED); /* the server answered what it cannot have read */
-    wipe(&x->sasl, sizeof x->sasl);
+    wipe(&x->sasl.bindings,
+         sizeof x->sasl - offsetof(struct xmpp_tiny_sasl_, bindings)); /* the choice stays known */
     wipe(x->out.buf, x->out.size);
     x->features = 0;
     tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
@@ -2424,7 +2433,7 @@ static void request_begin(struct xmpp_tiny *x, const char *type, const str *to, 
     stanza_begin(x, "iq", to, &absent, &absent);
     out_attr_run(x, "type", type);
     if (place == XMPP_TINY_MAX_REQUESTS) {
-        out_fail(x, ERR(AGAIN));
+        out_fail(x, ERR(BUSY));
         return;
     }
     if (!p->random(p->ctx, q->id, sizeof q->id))
@@ -2529,12 +2538,6 @@ static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
            (asked && known == jid_digest(&us.domain));
 }
 
-/* Tells what may have to come again. */
-static int tell_again(struct xmpp_tiny *x)
-{
-    return tell(x) == ERR(AGAIN) ? ERR(AGAIN) : 0;
-}
-
 static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
 {
     uint16_t number = q->number;
@@ -2557,7 +2560,7 @@ static int iq_answer(struct xmpp_tiny *x)
             answers(x, q->address, &x->event.from))
             return answer_tell(x, q);
     }
-    return tell_again(x); /* the answer to something sent raw, or to nothing */
+    return tell(x); /* the answer to something sent raw, or to nothing */
 }
 
 /* [RFC6120 8.2.3, 8.4]: ping [XEP-0199] after the application's handlers. Returns what a handler does. */
@@ -2597,6 +2600,8 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
             return iq_answer(x);
         if (x->state == XMPP_TINY_STATE_ONLINE)
             r = iq_request(x);
+        if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !out_pending(x))))
+            r = XMPP_TINY_CONDITION_INTERNAL_SERVER_ERROR;
         if (r > 0)
             r = send_error(x, e, (unsigned)r, &absent);
         return r == ERR(AGAIN) ? r : 0;
@@ -2612,13 +2617,15 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
         get_child(&event->status, e, "status");
         event->priority = priority_of(run_str(child_text(e, "priority", NULL)));
     }
-    return tell_again(x);
+    return tell(x);
 }
 
-/* A stanza that was too big to keep. */
+/* A stanza that was too big to keep. A request gets an error, if all of its first tag is known. */
 static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 {
-    if (el_is(e, "iq", NS_CLIENT) && x->state == XMPP_TINY_STATE_ONLINE &&
+    run type = el_attr(e, "type");
+    if (el_is(e, "iq", NS_CLIENT) && (run_is(type, "get") || run_is(type, "set")) && el_attr(e, "id") &&
+        x->tok.whole && x->state == XMPP_TINY_STATE_ONLINE &&
         send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, &absent) == ERR(AGAIN))
         return ERR(AGAIN);
     read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
@@ -2643,11 +2650,6 @@ static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
 /* ==== Room 11: engine =============================================================================
  * The client without I/O: windows, wants, reports; one received element and one slice of key
  * derivation a step; deadlines. */
-
-static bool out_pending(const struct xmpp_tiny *x)
-{
-    return x->out.begin < x->out.commit;
-}
 
 static enum xmpp_tiny_want want(const struct xmpp_tiny *x)
 {
@@ -2729,7 +2731,8 @@ static uint16_t port_of(const struct xmpp_tiny *x)
 static char *rx_window(struct xmpp_tiny *x, size_t *room)
 {
     *room = 0;
-    if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || x->held || x->tok.state == S_POP)
+    if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT ||
+        x->state == XMPP_TINY_STATE_KEYS || x->held || x->tok.state == S_POP)
         return NULL;
     return tok_window(&x->tok, room);
 }
@@ -2831,7 +2834,7 @@ static uint32_t deadlines(struct xmpp_tiny *x)
         broken(x, ERR(TIMEOUT), "the server takes no more bytes");
         return 0;
     }
-    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS && !x->held; i++) /* what is held may be the answer */
         if (x->requests[i].number && due(x->requests[i].deadline, at, &wait)) {
             requests_expire(x, at, ERR(TIMEOUT));
             return 0;
@@ -2845,10 +2848,10 @@ static uint32_t step(struct xmpp_tiny *x)
     uint32_t wait;
     x->out.flags = 0; /* what the application began and did not send */
     more = work(x);
-    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
-        request_place(x) < XMPP_TINY_MAX_REQUESTS) {
+    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE) {
         x->flags &= (uint8_t)~F_ROOM;
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
+        more = true;
     }
     wait = deadlines(x);
     return more ? 0 : wait;
@@ -3090,6 +3093,14 @@ static bool in_range(size_t value, size_t min, size_t max)
     return value >= min && value <= max;
 }
 
+static bool handlers_ok(const struct xmpp_tiny_config *c)
+{
+    for (size_t i = 0; i < c->handler_count; i++)
+        if (c->handlers == NULL || c->handlers[i].ns == NULL || c->handlers[i].fn == NULL)
+            return false;
+    return true;
+}
+
 /* A stream without TLS cannot carry a client. */
 static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *jid)
 {
@@ -3102,7 +3113,7 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            in_range(c->tx_size, XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) &&
            (c->timeout_ms == 0 || in_range(c->timeout_ms, 1000, 600000)) &&
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
-           (c->handlers || c->handler_count == 0) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
+           handlers_ok(c) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
            (jid->local.ptr || (c->mechanisms && !(c->mechanisms & local))) &&
            (c->password || c->keys || (c->mechanisms & secretless)) &&
            (c->keys == NULL ||
@@ -3137,7 +3148,7 @@ int xmpp_tiny_connect(struct xmpp_tiny *x)
 
 uint32_t xmpp_tiny_poll(struct xmpp_tiny *x)
 {
-    return x->flags & F_BUSY ? 0 : poll(x);
+    return x->config == NULL ? XMPP_TINY_FOREVER : x->flags & F_BUSY ? 0 : poll(x);
 }
 
 int xmpp_tiny_disconnect(struct xmpp_tiny *x)
@@ -3338,7 +3349,8 @@ enum xmpp_tiny_want xmpp_tiny_want(const struct xmpp_tiny *x)
 
 void xmpp_tiny_report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, int err, const char *detail)
 {
-    report(x, what, result, err, detail);
+    if (!(x->flags & F_BUSY))
+        report(x, what, result, err, detail);
 }
 
 str xmpp_tiny_host(const struct xmpp_tiny *x, uint16_t *port)

@@ -521,7 +521,7 @@ struct xmpp_tiny_utf8_ {
 struct xmpp_tiny_tok_ {
     uint8_t state, tail, count, flags;
     char quote;
-    bool skip;
+    bool skip, whole;      /* whole: the unit's first tag was complete when skipping began */
     uint32_t depth, level; /* open elements; depth at which units begin */
     struct xmpp_tiny_utf8_ utf8;
     char *buf, *limit;       /* all of it */
@@ -602,10 +602,10 @@ const char *xmpp_tiny_event_name(enum xmpp_tiny_event_kind kind);
  * connect. */
 const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x);
 
-/* Our full JID; absent unless online. Valid until CLOSED. */
+/* Our full JID, from ONLINE until CLOSED; absent otherwise. */
 struct xmpp_tiny_str xmpp_tiny_jid(const struct xmpp_tiny *x);
 
-/* The mechanism and channel binding in use; meaningful from AUTHENTICATED on. */
+/* The mechanism and channel binding in use; meaningful from AUTHENTICATED until CLOSED. */
 enum xmpp_tiny_mechanism xmpp_tiny_mechanism(const struct xmpp_tiny *x);
 enum xmpp_tiny_binding xmpp_tiny_binding(const struct xmpp_tiny *x);
 
@@ -621,7 +621,8 @@ int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys);
  * A stanza is accepted whole or not at all. Returns 0 (or a request's number) when it was accepted;
  * AGAIN when the transmit buffer is too full now (EVENT_ROOM tells when to try again); TOO_BIG when it
  * does not fit an empty one; TEXT when a string is not fit for XML; ARGUMENT; STATE when not online. Order is
- * kept. Absent strings leave their element or attribute out. [RFC6120 8] */
+ * kept. Absent strings leave their element or attribute out. [RFC6120 8]
+ * Bytes leave in the next xmpp_tiny_poll(): after sending from the main loop, poll before you sleep. */
 
 struct xmpp_tiny_message {
     struct xmpp_tiny_str to, type, id, subject, body, thread; /* type absent: "normal" */
