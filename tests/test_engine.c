@@ -284,6 +284,8 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         memset(&p, 0, sizeof p);
         p.status = xmpp_tiny_str("here");
         CHECK_INT(xmpp_tiny_presence(x, &p), 0);
+        if (c->config.mechanisms == XMPP_TINY_ALLOW(EXTERNAL))
+            CHECK_INT(xmpp_tiny_mechanism(x), XMPP_TINY_MECHANISM_EXTERNAL);
     } else if (event->kind == XMPP_TINY_EVENT_MESSAGE) {
         int number = xmpp_tiny_ping(x, xmpp_tiny_str(NULL), 0);
         CHECK_STR(event->body, "hello");
@@ -718,8 +720,16 @@ static void test_slices(void)
 
 /* ---- Configuration ---- */
 
+static int answer_nothing(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
+{
+    (void)x, (void)event, (void)user;
+    return 0;
+}
+
 static void test_config(void)
 {
+    static const struct xmpp_tiny_handler no_ns[] = {{"led", NULL, answer_nothing}};
+    static const struct xmpp_tiny_handler no_fn[] = {{"led", "urn:example:led", NULL}};
     struct xmpp_tiny x;
     CHECK_INT(xmpp_tiny_init(NULL, &a.config), XMPP_TINY_ERR_CONFIG);
     CHECK_INT(xmpp_tiny_init(&x, NULL), XMPP_TINY_ERR_CONFIG);
@@ -757,8 +767,19 @@ static void test_config(void)
     TAKEN(iterations_max = 4096);
 #undef REFUSED
 #undef TAKEN
+    client_begin(&a);
+    a.config.mechanisms = 0;
+    a.config.password = NULL;
+    CHECK_INT(xmpp_tiny_init(&x, &a.config), XMPP_TINY_ERR_CONFIG);
+    client_begin(&a);
+    a.config.handler_count = 1;
+    a.config.handlers = no_ns;
+    CHECK_INT(xmpp_tiny_init(&x, &a.config), XMPP_TINY_ERR_CONFIG);
+    a.config.handlers = no_fn;
+    CHECK_INT(xmpp_tiny_init(&x, &a.config), XMPP_TINY_ERR_CONFIG);
     memset(&x, 0, sizeof x);
     CHECK_INT(xmpp_tiny_connect(&x), XMPP_TINY_ERR_STATE); /* not prepared */
+    CHECK_INT(xmpp_tiny_poll(&x), XMPP_TINY_FOREVER);
 }
 
 int main(void)

@@ -317,6 +317,12 @@ static const struct sample samples[] = {
     IN("<a>&xquot;", "!XML_RESTRICTED"),
     IN("<a>&quotquot;", "!XML_RESTRICTED"),
     IN("<a>&aapos;", "!XML_RESTRICTED"),
+    IN("<a>&xamp;", "!XML_RESTRICTED"),
+    IN("<a>&pos;", "!XML_RESTRICTED"),
+    IN("<a>&bpos;", "!XML_RESTRICTED"),
+    IN("<a>&uot;", "!XML_RESTRICTED"),
+    IN("<a>&xuot;", "!XML_RESTRICTED"),
+    IN("<a>&zlt;", "!XML_RESTRICTED"),
     IN("<a b='&foo;", "!XML_RESTRICTED"),
 
     /* ---- "]]>" and CDATA [XML 2.4, 2.7] ---- */
@@ -1461,6 +1467,45 @@ static void test_constants(void)
     CHECK_INT((uint32_t)(SKIP_K * SKIP_K_INVERSE), 1);
 }
 
+/* A stanza whose first tag ends anywhere near the end of the buffer, cut there, is taken or skipped, and
+ * the next one comes. */
+static void test_first_tag_anywhere(void)
+{
+    enum { SIZE = 256 };
+    static const char *const parts[] = {"'", ">", "<b>x</b></m>", "<n/>"};
+    for (size_t fill = 1; fill < SIZE + 16; fill++) {
+        char buf[SIZE], text[SIZE + 64];
+        struct xmpp_tiny_tok_ t;
+        unsigned units = 0, skipped = 0, part = 0, turns = 0;
+        size_t at = 0, len = (size_t)snprintf(text, sizeof text, "<r><m from='%0*d", (int)fill, 0);
+        int r = TOK_MORE;
+        tok_init(&t, buf, sizeof buf);
+        while (r >= 0 && units + skipped < 2 && turns++ < 2000) {
+            r = tok_next(&t);
+            units += r == TOK_UNIT;
+            skipped += r == TOK_SKIPPED;
+            if (r != TOK_MORE)
+                continue;
+            if (at == len && part < 4) {
+                len = strlen(parts[part]);
+                memcpy(text, parts[part++], len);
+                at = 0;
+            }
+            {
+                size_t room, n = len - at;
+                char *window = tok_window(&t, &room);
+                n = n < room ? n : room;
+                memcpy(window, text + at, n);
+                tok_fed(&t, n);
+                at += n;
+            }
+        }
+        if (!check_count(units + skipped == 2, __FILE__, __LINE__, "both stanzas come"))
+            printf("    from of %u bytes: %u whole, %u skipped, last result %d\n", (unsigned)fill, units,
+                   skipped, r);
+    }
+}
+
 int main(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -1479,6 +1524,7 @@ int main(void)
     test_skipped_errors();
     test_skipped_first_tag();
     test_first_tag_cuts();
+    test_first_tag_anywhere();
     test_skipped_deep();
     test_skipped_entered();
     test_header_too_big();
