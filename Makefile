@@ -68,7 +68,8 @@ UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
 E2E_SUITES = 'BUILD=$(BUILD)/san tests/e2e/run.py'
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
-CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
+CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/size --readme-check README.md' \
+    'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
 
 SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
 

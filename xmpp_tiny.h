@@ -45,14 +45,24 @@ extern "C" {
 #ifndef XMPP_TINY_MAX_REQUESTS /* iq requests that wait for an answer; 1..32; 28 bytes of RAM each */
 #define XMPP_TINY_MAX_REQUESTS 4
 #endif
-#ifndef XMPP_TINY_ENABLE_SHA512 /* SCRAM-SHA-512(-PLUS): 64-byte instead of 32-byte keys; 96 bytes of RAM */
+#ifndef XMPP_TINY_ENABLE_SHA512 /* 1: SCRAM-SHA-512(-PLUS); 96 bytes of RAM, and what the hash costs */
 #define XMPP_TINY_ENABLE_SHA512 1
 #endif
-#ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states and events as text; 2: and sentences */
+#ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states, events, 0.5 KB; 2: and sentences, 2.5 KB */
 #define XMPP_TINY_ENABLE_NAMES 1
 #endif
-#ifndef XMPP_TINY_ENABLE_TRACE /* the platform's trace hook */
+#ifndef XMPP_TINY_ENABLE_TRACE /* 1: the platform's trace hook, 0.2 KB */
 #define XMPP_TINY_ENABLE_TRACE 1
+#endif
+
+#if XMPP_TINY_ENABLE_SHA512 < 0 || XMPP_TINY_ENABLE_SHA512 > 1
+#error "XMPP_TINY_ENABLE_SHA512 must be 0 or 1"
+#endif
+#if XMPP_TINY_ENABLE_NAMES < 0 || XMPP_TINY_ENABLE_NAMES > 2
+#error "XMPP_TINY_ENABLE_NAMES must be 0, 1 or 2"
+#endif
+#if XMPP_TINY_ENABLE_TRACE < 0 || XMPP_TINY_ENABLE_TRACE > 1
+#error "XMPP_TINY_ENABLE_TRACE must be 0 or 1"
 #endif
 
 #define XMPP_TINY_RX_MIN   1024  /* smallest receive buffer, bytes; 2,048 is comfortable */
