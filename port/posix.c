@@ -358,21 +358,28 @@ void xmpp_tiny_posix_init(struct xmpp_tiny_posix *p)
     p->state = STATE_CLOSED;
 }
 
+int xmpp_tiny_posix_fd(const struct xmpp_tiny_posix *p, bool *want_write)
+{
+    *want_write = p->fd >= 0 && (p->state == STATE_CONNECTING || p->full);
+    return p->fd;
+}
+
 int xmpp_tiny_posix_wait(struct xmpp_tiny_posix *p, bool want_write, uint32_t ms, int extra_fd)
 {
     struct pollfd fds[2];
+    bool room;
     int result;
 
     memset(fds, 0, sizeof fds);
-    fds[0].fd = p->fd; /* poll(2) passes over negative ones */
+    fds[0].fd = xmpp_tiny_posix_fd(p, &room); /* poll(2) passes over negative ones */
     fds[0].events = POLLIN;
+    if (want_write || room) {
+        fds[0].events = POLLIN | POLLOUT;
+    }
     if (p->state == STATE_CONNECTING) {
         uint32_t spent = platform_now_ms(NULL) - p->since;
         uint32_t left = spent < XMPP_TINY_POSIX_CONNECT_MS ? XMPP_TINY_POSIX_CONNECT_MS - spent : 0;
-        fds[0].events = POLLOUT;
         ms = left < ms ? left : ms;
-    } else if (want_write || p->full) {
-        fds[0].events = POLLIN | POLLOUT;
     }
     fds[1].fd = extra_fd;
     fds[1].events = POLLIN;

@@ -50,6 +50,14 @@ void xmpp_tiny_posix_init(struct xmpp_tiny_posix *p);
  * When: after xmpp_tiny_poll(), with the time that it returned. */
 int xmpp_tiny_posix_wait(struct xmpp_tiny_posix *p, bool want_write, uint32_t ms, int extra_fd);
 
+/* For programs that wait for several connections at once, with poll(2) of their own: the socket, or -1
+ * while there is none. It always matters whether it has bytes; *want_write is set when it matters as well
+ * whether it has room: while connecting, and after a write that could not take all. Each connection may
+ * have another socket, and while connecting each address has, so ask before every wait.
+ * While connecting, wait no longer than XMPP_TINY_POSIX_CONNECT_MS: an address that does not answer is
+ * given up by the next xmpp_tiny_poll(). */
+int xmpp_tiny_posix_fd(const struct xmpp_tiny_posix *p, bool *want_write);
+
 /* CLOCK_MONOTONIC, getrandom(2), time(2), no trace. Copy it to add a trace hook. */
 extern const struct xmpp_tiny_platform xmpp_tiny_posix_platform;
 

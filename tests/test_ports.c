@@ -1009,6 +1009,17 @@ static int posix_open(const char *host, size_t len, uint16_t port)
     return n;
 }
 
+/* The socket is that of the connection, or there is none; and whether room is waited for. */
+static void posix_fd(const char *what, bool open, bool room)
+{
+    bool want_write = !room;
+    int fd = xmpp_tiny_posix_fd(&posix, &want_write);
+
+    equal("fd", what, fd, posix.fd);
+    yes((fd >= 0) == open, "fd", what);
+    equal("fd", what, want_write, room);
+}
+
 static void test_posix_open(void)
 {
     static struct port_peer peer;
@@ -1095,6 +1106,7 @@ static void test_posix_timeout(void)
     xmpp_tiny_posix_init(&posix);
     n = s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port);
     if (equal("posix", "no answer", n, XMPP_TINY_IO_AGAIN)) {
+        posix_fd("connecting", true, true);
         equal("posix", "wait for no answer", xmpp_tiny_posix_wait(&posix, false, 1, -1), 0);
         equal("posix", "still no answer", s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port),
               XMPP_TINY_IO_AGAIN);
@@ -1103,6 +1115,7 @@ static void test_posix_timeout(void)
         equal("posix", "timed out", s->ops->open(s, xmpp_tiny_str("127.0.0.1"), port), XMPP_TINY_IO_FAILED);
         equal("posix", "timed out: error", s->ops->error(s, &detail), XMPP_TINY_ERR_CONNECT);
         yes(strcmp(detail, "timed out") == 0, "posix", "timed out: detail");
+        posix_fd("failed", false, false);
     }
     s->ops->close(s);
     for (i = 0; i < 8; i++) {
@@ -1146,10 +1159,12 @@ static void test_posix_wait(void)
     must(pipe(fds) == 0, "pipe()");
     xmpp_tiny_posix_init(&posix);
     equal("wait", "not open", xmpp_tiny_posix_wait(&posix, false, 1, fds[0]), 0);
+    posix_fd("not open", false, false);
     port_peer_init(&peer, NULL, NULL, NULL);
     peer.peer.expect(&peer.peer, CONFORMANCE_LAZY);
     must(posix_open("127.0.0.1", 9, peer.peer.port) == 1, "open()");
     peer.peer.step(&peer.peer);
+    posix_fd("open", true, false);
     equal("wait", "nothing", xmpp_tiny_posix_wait(&posix, false, 1, fds[0]), 0);
     equal("wait", "room", xmpp_tiny_posix_wait(&posix, true, XMPP_TINY_FOREVER, fds[0]), 1);
     must(write(fds[1], "x", 1) == 1, "write()");
@@ -1159,6 +1174,7 @@ static void test_posix_wait(void)
         n = s->ops->write(s, much, sizeof much);
     } while (n == sizeof much);
     yes(n == XMPP_TINY_IO_AGAIN || n > 0, "wait", "full");
+    posix_fd("full", true, true);
     equal("wait", "no room yet", xmpp_tiny_posix_wait(&posix, false, 1, -1), 0);
     peer.peer.release(&peer.peer);
     for (n = 0; n < 10000 && xmpp_tiny_posix_wait(&posix, false, 0, -1) == 0; n++) {
@@ -1166,6 +1182,7 @@ static void test_posix_wait(void)
     }
     equal("wait", "room is remembered to be wanted", xmpp_tiny_posix_wait(&posix, false, 0, -1), 1);
     s->ops->close(s);
+    posix_fd("closed", false, false);
     port_peer_free(&peer);
     (void)close(fds[0]);
     (void)close(fds[1]);
