@@ -121,13 +121,46 @@ bool example_catch_signals(void)
     return sigaction(SIGPIPE, &action, NULL) == 0;
 }
 
+/* Bytes of the printable character at the front, 0 if there is none. C1 controls are C2 80 to C2 9F. */
+static size_t printable(const unsigned char *at, size_t left)
+{
+    size_t size = *at < 0xC2 ? 0 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : *at < 0xF5 ? 4 : 0;
+    if (*at < 0x80)
+        return *at == '\n' || (*at >= 0x20 && *at != 0x7F);
+    if (size > left || (*at == 0xC2 && at[1] < 0xA0))
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((at[i] & 0xC0) != 0x80)
+            return 0;
+    return size;
+}
+
+void example_print_text(const char *text, size_t len)
+{
+    const unsigned char *at = (const unsigned char *)text, *end = at + len;
+    while (at < end) {
+        const unsigned char *run = at;
+        size_t size;
+        while (at < end && (size = printable(at, (size_t)(end - at))) > 0)
+            at += size;
+        (void)fwrite(run, 1, (size_t)(at - run), stderr);
+        if (at < end)
+            (void)fprintf(stderr, "\\x%02x", *at++);
+    }
+}
+
 void example_print_error(const struct xmpp_tiny_error *error)
 {
     (void)fprintf(stderr, "%s: %s", xmpp_tiny_err_name(error->code), xmpp_tiny_err_text(error->code));
-    if (error->condition.ptr != NULL)
-        (void)fprintf(stderr, " (%.*s)", (int)error->condition.len, error->condition.ptr);
-    if (error->text.ptr != NULL)
-        (void)fprintf(stderr, ": %.*s", (int)error->text.len, error->text.ptr);
+    if (error->condition.ptr != NULL) {
+        (void)fputs(" (", stderr);
+        example_print_text(error->condition.ptr, error->condition.len);
+        (void)fputc(')', stderr);
+    }
+    if (error->text.ptr != NULL) {
+        (void)fputs(": ", stderr);
+        example_print_text(error->text.ptr, error->text.len);
+    }
     (void)fputc('\n', stderr);
 }
 

@@ -29,6 +29,10 @@ bool example_number(const char *text, uint32_t min, uint32_t max, uint32_t *valu
 extern volatile sig_atomic_t example_signal;
 bool example_catch_signals(void);
 
+/* Received text on stderr: all of it that could steer a terminal, but line feeds, and what is not UTF-8
+ * appears as \xNN. */
+void example_print_text(const char *text, size_t len);
+
 /* One line on stderr for an error: its name, its meaning, and what the peer or the port said. */
 void example_print_error(const struct xmpp_tiny_error *error);
 

@@ -27,11 +27,29 @@ expect() {
     fi
 }
 
+# expect_err TEXT COMMAND...: a usage error; stderr says exactly that, stdout nothing
+expect_err() {
+    text=$1
+    shift
+    timeout 20 "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    got=$?
+    if [ "$got" -eq 1 ] && [ ! -s "$dir/out" ] && [ "$(cat "$dir/err")" = "xmpp-tiny: $text (--help explains)" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "---- $*: exit status $got, not 1, or not '$text' alone"
+        cat "$dir/out" "$dir/err"
+    fi
+}
+
 # Wrong usage; the environment has a password from here on.
 expect 1 'none: use --password-file' "$tool" alice@a.test
 XMPP_TINY_PASSWORD=secret
 export XMPP_TINY_PASSWORD
 expect 0 'usage: xmpp-tiny' "$tool" --help
+expect 0 'usage: xmpp-tiny' "$tool" -h
+expect 0 'usage: xmpp-tiny' "$tool" --json -h alice@a.test
+expect 0 "$(sed -n 's/^#define XMPP_TINY_VERSION "\(.*\)"/\1/p' xmpp_tiny.h)" "$tool" --version
 expect 1 'JID: missing' "$tool"
 expect 1 'comes last' "$tool" alice@a.test bob@a.test
 expect 1 'comes last' "$tool" alice@a.test --json
@@ -54,6 +72,25 @@ expect 1 'from 1 to 600' "$tool" --timeout -1 alice@a.test
 expect 1 'to 65535 is needed' "$tool" --rx 767 alice@a.test
 expect 1 'to 65535 is needed' "$tool" --tx 65536 alice@a.test
 expect 1 'go together' "$tool" --cert x alice@a.test
+expect_err 'alice: USER@DOMAIN is needed, except with --mechanism ANONYMOUS' "$tool" alice
+expect_err 'a.test/r: USER@DOMAIN is needed, except with --mechanism ANONYMOUS' "$tool" --mechanism PLAIN \
+    --mechanism ANONYMOUS a.test/r
+expect_err '--mechanism EXTERNAL: --cert and --key are needed' "$tool" --mechanism EXTERNAL alice@a.test
+
+# A value that is joined to its option.
+expect_err '--timeout: a number from 1 to 600 is needed' "$tool" --timeout=0 alice@a.test
+expect_err '--timeout: a number from 1 to 600 is needed' "$tool" --timeout= alice@a.test
+expect_err '--send: not a JID' "$tool" --timeout=1 --send=@ text alice@a.test
+expect_err '--send: something is missing behind it' "$tool" --send=bob@a.test
+expect_err '--json=1: takes no value' "$tool" --json=1 alice@a.test
+expect_err '--time=1: unknown option' "$tool" --time=1 alice@a.test
+expect_err '-h=1: takes no value' "$tool" -h=1 alice@a.test
+
+# --help has the numbers that count.
+for words in '768 to 65535; default 8192' '1024 to 65535; default 16384' '837 to 16709' '0 to 2000000' '1 to 600' \
+    'at most 64 of' 'up to 16 files' 'SCRAM-SHA-512 SCRAM-SHA-512-PLUS EXTERNAL'; do
+    expect 0 "$words" "$tool" --help
+done
 
 # Wrong files.
 : >"$dir/empty"
@@ -73,6 +110,11 @@ expect 2 '"event":"error","name":"CONNECT","origin":"NET"' \
     "$tool" --json --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
 expect 2 '{"event":"closed","unsent":0}' "$tool" --json --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
 expect 2 'error  name: "CONNECT"' "$tool" --ca "$ca" --connect "127.0.0.1:$port" alice@a.test
+anonymous="--mechanism ANONYMOUS --ca $ca --connect 127.0.0.1:$port"
+# shellcheck disable=SC2086
+expect 2 'alice: not used with --mechanism ANONYMOUS' "$tool" $anonymous alice@a.test
+# shellcheck disable=SC2086
+expect 2 'error  name: "CONNECT"' env -u XMPP_TINY_PASSWORD "$tool" $anonymous a.test
 expect 1 'no certificate chain' "$tool" --ca "$ca" --cert "$dir/empty" --key "$dir/empty" alice@a.test
 expect 1 'no private key' "$tool" --ca "$ca" --cert "$ca" --key "$ca" alice@a.test
 

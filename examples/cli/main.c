@@ -127,7 +127,9 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
 static void on_trace(void *ctx, char direction, const char *text, size_t len)
 {
     (void)ctx;
-    (void)fprintf(stderr, "%c %.*s\n", direction, (int)len, text);
+    (void)fprintf(stderr, "%c ", direction);
+    example_print_text(text, len);
+    (void)fputc('\n', stderr);
 }
 
 /* ---- Set-up ------------------------------------------------------------------------------------ */

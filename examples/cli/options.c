@@ -17,29 +17,35 @@ extern char **environ;
 
 static const char password_variable[] = "XMPP_TINY_PASSWORD";
 
+#define QUOTED(number)  #number
+#define TEXT_OF(number) QUOTED(number)
+#define RANGE(min, max) TEXT_OF(min) " to " TEXT_OF(max)
+
 /* option, words it takes, meaning */
 /* clang-format off */
 #define OPTIONS(X) \
-    X(PASSWORD_FILE, "--password-file", 1, "FILE",        "read the password from FILE, else from XMPP_TINY_PASSWORD") \
-    X(CONNECT,       "--connect",       1, "HOST:PORT",   "connect there; the JID's domain is verified all the same") \
+    X(PASSWORD_FILE, "--password-file", 1, "FILE",        "read the password from FILE, less one line end; else XMPP_TINY_PASSWORD") \
+    X(CONNECT,       "--connect",       1, "HOST[:PORT]", "connect there; the JID's domain is verified all the same") \
     X(TLS,           "--tls",           1, "KIND",        "starttls (default, port 5222) or direct (port 5223)") \
-    X(CA,            "--ca",            1, "FILE",        "trust anchors, PEM; may be repeated; default: the system's") \
+    X(CA,            "--ca",            1, "FILE",        "trust anchors, PEM; up to " TEXT_OF(CLI_CAS_MAX) " files; default: the system's") \
     X(CERT,          "--cert",          1, "FILE",        "client certificate chain, PEM; goes with --key") \
     X(KEY,           "--key",           1, "FILE",        "its private key, PEM, not encrypted") \
-    X(MECHANISM,     "--mechanism",     1, "NAME",        "allow this SASL mechanism alone; default: the SCRAM family") \
+    X(MECHANISM,     "--mechanism",     1, "NAME",        "allow this SASL mechanism, repeated: each of them; default: the SCRAM family") \
     X(RESOURCE,      "--resource",      1, "NAME",        "ask for this resource") \
-    X(SEND,          "--send",          2, "JID TEXT",    "send a chat message; may be repeated") \
+    X(SEND,          "--send",          2, "JID TEXT",    "send a chat message") \
     X(PRESENCE,      "--presence",      2, "SHOW STATUS", "available, chat, away, xa, dnd or unavailable, and a text") \
     X(PING,          "--ping",          1, "JID",         "ping JID and await the pong; -: our own server") \
-    X(WAIT,          "--wait",          1, "SECONDS",     "stay that long and show what arrives") \
+    X(WAIT,          "--wait",          1, "SECONDS",     "stay that long and show what arrives, " RANGE(0, CLI_WAIT_MAX)) \
     X(STDIN,         "--stdin",         0, "",            "obey commands from stdin, see below") \
     X(JSON,          "--json",          0, "",            "print events as JSON objects, one a line") \
-    X(TRACE,         "--trace",         0, "",            "print the session to stderr, secrets masked") \
+    X(TRACE,         "--trace",         0, "",            "print the session to stderr, secrets masked, control characters as \\xNN") \
     X(TIMEOUT,       "--timeout",       1, "SECONDS",     "longest wait for any answer, 1 to 600; default 30") \
-    X(RX,            "--rx",            1, "BYTES",       "receive buffer; default 16384") \
-    X(TX,            "--tx",            1, "BYTES",       "transmit buffer; default 8192") \
-    X(TLS_BUFFER,    "--tls-buffer",    1, "BYTES",       "receive buffer of the TLS port; default 16709") \
-    X(HELP,          "--help",          0, "",            "this text")
+    X(RX,            "--rx",            1, "BYTES",       "receive buffer, " RANGE(XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) "; default 16384") \
+    X(TX,            "--tx",            1, "BYTES",       "transmit buffer, " RANGE(XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) "; default 8192") \
+    X(TLS_BUFFER,    "--tls-buffer",    1, "BYTES",       "receive buffer of the TLS port, " \
+                                                          RANGE(XMPP_TINY_BEARSSL_IN_MIN, XMPP_TINY_BEARSSL_IN_MAX) "; default the largest") \
+    X(VERSION,       "--version",       0, "",            "print the version") \
+    X(HELP,          "--help",          0, "",            "this text; -h as well")
 /* clang-format on */
 
 enum option {
@@ -60,29 +66,67 @@ static const struct {
 
 static const char help_commands[] =
     "\n"
-    "What the command line asks to send is sent once online, in that order. Without --wait and --stdin the\n"
-    "tool then ends; it always ends in order, having awaited the answers to its pings.\n"
+    "The JID is USER@DOMAIN, or with --mechanism ANONYMOUS alone DOMAIN; a resource may follow. An option's\n"
+    "value may be joined to it: --option=VALUE.\n"
     "\n"
-    "Commands of --stdin, one a line:\n"
-    "  message JID TEXT        send a chat message\n"
-    "  presence SHOW STATUS    as --presence; STATUS may be left out\n"
-    "  ping JID                as --ping\n"
-    "  iq get|set JID XML      send a request with that payload and show the answer; JID -: our own account\n"
-    "  raw XML                 send a whole stanza as it stands\n"
-    "  quit                    end without waiting for answers; the end of input waits for them\n"
-    "\n"
-    "Events: connected, secured, authenticated, online, message, presence, iq, pong, element, skipped,\n"
-    "error, closed. SIGINT and SIGTERM end the session in order; a second one ends the tool at once.\n"
-    "\n"
-    "Exit status:\n"
-    "  0  done\n"
-    "  1  usage: the command line, a file, or something that cannot be sent\n"
-    "  2  could not connect, or the connection broke\n"
-    "  3  TLS failed, or the server is not who it should be\n"
-    "  4  the server refused the login, or could not prove itself\n"
-    "  5  stream or protocol error\n"
-    "  6  an answer did not come in time\n"
-    "  128 and the signal's number, when a signal came before all was done\n";
+    "What the command line asks to send, at most " TEXT_OF(
+        CLI_TASKS_MAX) " of --send, --presence and --ping together, is sent once\n"
+                       "online, in that order. Without --wait and --stdin the tool then ends; it always ends "
+                       "in order, having\n"
+                       "awaited the answers to its pings.\n"
+                       "\n"
+                       "Commands of --stdin, one a line; obeyed to the end of input or, with --wait, for "
+                       "that long:\n"
+                       "  message JID TEXT        send a chat message\n"
+                       "  presence SHOW STATUS    as --presence; STATUS may be left out\n"
+                       "  ping JID                as --ping\n"
+                       "  iq get|set JID XML      send a request with that payload and show what kind of "
+                       "answer came;\n"
+                       "                          JID -: our own account\n"
+                       "  raw XML                 send a whole stanza as it stands\n"
+                       "  quit                    end without waiting for answers; the end of input waits "
+                       "for them\n"
+                       "\n"
+                       "Events, and the members that each may have; absent ones are left out, numbers are "
+                       "marked with #. With\n"
+                       "--json the name of the event is the member 'event'.\n"
+                       "  connected      -\n"
+                       "  secured        tls suite\n"
+                       "  authenticated  mechanism binding (none, tls-unique or tls-server-end-point)\n"
+                       "  online         jid\n"
+                       "  message        from id type subject body thread condition text\n"
+                       "  presence       from id type show status priority# condition text\n"
+                       "  iq             from id type name ns condition text; name and ns are of the payload "
+                       "of an answer\n"
+                       "  pong           from id ms# condition text\n"
+                       "  element        name ns; what else came\n"
+                       "  skipped        name from id type size# reason; a stanza that was too large\n"
+                       "  error          name origin condition text to\n"
+                       "  closed         unsent#; stanzas accepted that may not have left\n"
+                       "A condition tells that the stanza is an error. A pong with a condition was answered "
+                       "by an error, which may\n"
+                       "come from a server in the entity's name. An error with origin CALL is a command that "
+                       "was refused; one\n"
+                       "with origin TIME may be a request that had no answer in time, 'to' being whom it was "
+                       "for; the session goes\n"
+                       "on after these. The others end the connection. Requests (iq) of others are answered "
+                       "by the library and\n"
+                       "give no event.\n"
+                       "\n"
+                       "SIGINT and SIGTERM end the session in order; a second one ends the tool at once.\n"
+                       "\n"
+                       "Exit status:\n"
+                       "  0  done; an error that a peer answers, to a message, an iq or a ping, does not "
+                       "change that\n"
+                       "  1  usage: the command line, a file; a command was refused, or stdout could not be "
+                       "written\n"
+                       "  2  could not connect, or the connection broke\n"
+                       "  3  TLS failed, the server is not who it should be, or the connection was cut "
+                       "inside TLS\n"
+                       "  4  the server refused the login, or could not prove itself\n"
+                       "  5  stream or protocol error\n"
+                       "  6  an answer did not come in time\n"
+                       "  128 and the signal's number, when a signal came before all was done\n";
 
 static void print_help(void)
 {
@@ -93,6 +137,11 @@ static void print_help(void)
         int used = printf("  %s %s", table[i].text, table[i].what);
         (void)printf("%*s%s\n", used < 26 ? 26 - used : 1, "", table[i].meaning);
     }
+    (void)fputs("\nMechanisms, strongest last; EXTERNAL wants --cert and --key:", stdout);
+    for (int i = 0; i <= XMPP_TINY_MECHANISM_EXTERNAL; i++)
+        (void)printf("%s%s", i % 5 == 0 ? "\n  " : " ",
+                     xmpp_tiny_mechanism_name((enum xmpp_tiny_mechanism)i));
+    (void)putchar('\n');
     (void)fputs(help_commands, stdout);
 }
 
@@ -223,7 +272,7 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
     case OPTION_PING:
         return add_task(o, option, words);
     case OPTION_WAIT:
-        if (!set_number(name, words[0], 0, 2000000, &seconds))
+        if (!set_number(name, words[0], 0, CLI_WAIT_MAX, &seconds))
             return false;
         o->waits = true;
         o->wait_ms = seconds * 1000;
@@ -248,6 +297,7 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         return set_number(name, words[0], XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX, &o->tx);
     case OPTION_TLS_BUFFER:
         return set_number(name, words[0], XMPP_TINY_BEARSSL_IN_MIN, XMPP_TINY_BEARSSL_IN_MAX, &o->tls_buffer);
+    case OPTION_VERSION:
     case OPTION_HELP:
     case OPTION_COUNT:
         break;
@@ -267,15 +317,72 @@ static bool set_jid(struct cli_options *o, const char *jid, const char *resource
     return true;
 }
 
+/* Only ANONYMOUS logs in without a user. */
+static bool check_user(const struct cli_options *o, const char *jid)
+{
+    struct xmpp_tiny_jid parts;
+    bool anonymous = o->mechanisms == XMPP_TINY_ALLOW(ANONYMOUS);
+    bool user = xmpp_tiny_jid_parse(xmpp_tiny_str(o->jid), &parts) == 0 && parts.local.ptr != NULL;
+    if (!user && !anonymous)
+        return wrong(jid, "USER@DOMAIN is needed, except with --mechanism ANONYMOUS");
+    if (user && anonymous)
+        (void)fprintf(stderr, "xmpp-tiny: %.*s: not used with --mechanism ANONYMOUS; DOMAIN is enough\n",
+                      (int)parts.local.len, parts.local.ptr);
+    return true;
+}
+
 /* What has to go together. */
 static bool check(const struct cli_options *o)
 {
     const uint32_t without = XMPP_TINY_ALLOW(EXTERNAL) | XMPP_TINY_ALLOW(ANONYMOUS);
     if ((o->cert == NULL) != (o->key == NULL))
         return wrong("--cert", "--cert and --key go together");
+    if ((o->mechanisms & XMPP_TINY_ALLOW(EXTERNAL)) != 0 && o->cert == NULL)
+        return wrong("--mechanism EXTERNAL", "--cert and --key are needed");
     if (!o->has_password && (o->mechanisms == 0 || (o->mechanisms & ~without) != 0))
         return wrong("password", "none: use --password-file or the environment variable XMPP_TINY_PASSWORD");
     return true;
+}
+
+static int find_option(const char *text, size_t len)
+{
+    int i = 0;
+    if (len == 2 && memcmp(text, "-h", 2) == 0)
+        return OPTION_HELP;
+    while (i < OPTION_COUNT && (strlen(table[i].text) != len || memcmp(text, table[i].text, len) != 0))
+        i++;
+    return i;
+}
+
+/* The option at argv[*at], which then is its last word. Returns false when there is nothing more to do:
+ * it was wrong, or one of those that print and end. */
+static bool read_option(struct cli_options *o, int argc, char **argv, int *at, const char **resource,
+                        int *status)
+{
+    char *words[2];
+    char *joined = strchr(argv[*at], '=');
+    int i = find_option(argv[*at], joined ? (size_t)(joined - argv[*at]) : strlen(argv[*at]));
+    if (i == OPTION_COUNT)
+        return wrong(argv[*at], "unknown option");
+    if (joined != NULL && table[i].words == 0)
+        return wrong(argv[*at], "takes no value");
+    if (i == OPTION_HELP || i == OPTION_VERSION) {
+        if (i == OPTION_HELP)
+            print_help();
+        else
+            (void)puts(XMPP_TINY_VERSION);
+        *status = fflush(stdout) == 0 ? CLI_DONE : CLI_USAGE;
+        return false;
+    }
+    for (int n = 0; n < table[i].words; n++) {
+        if (n == 0 && joined != NULL)
+            words[n] = joined + 1;
+        else if (++*at < argc)
+            words[n] = argv[*at];
+        else
+            return wrong(table[i].text, "something is missing behind it");
+    }
+    return apply(o, (enum option)i, words, resource);
 }
 
 bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status)
@@ -285,24 +392,10 @@ bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status)
     *o = (struct cli_options){
         .rx = 16384, .tx = 8192, .tls_buffer = XMPP_TINY_BEARSSL_IN_MAX, .timeout_ms = 30000};
     *status = CLI_USAGE;
-    for (; at < argc && argv[at][0] == '-'; at++) {
-        int i = 0;
-        while (i < OPTION_COUNT && strcmp(argv[at], table[i].text) != 0)
-            i++;
-        if (i == OPTION_COUNT)
-            return wrong(argv[at], "unknown option");
-        if (i == OPTION_HELP) {
-            print_help();
-            *status = fflush(stdout) == 0 ? CLI_DONE : CLI_USAGE;
+    for (; at < argc && argv[at][0] == '-'; at++)
+        if (!read_option(o, argc, argv, &at, &resource, status))
             return false;
-        }
-        if (argc - at - 1 < table[i].words)
-            return wrong(argv[at], "something is missing behind it");
-        if (!apply(o, (enum option)i, argv + at + 1, &resource))
-            return false;
-        at += table[i].words;
-    }
     if (argc - at != 1)
         return wrong("JID", argc == at ? "missing" : "comes last, and there is one");
-    return read_password_variable(o) && set_jid(o, argv[at], resource) && check(o);
+    return read_password_variable(o) && set_jid(o, argv[at], resource) && check_user(o, argv[at]) && check(o);
 }

@@ -8,8 +8,9 @@
 #include "tasks.h"
 #include "xmpp_tiny.h"
 
-#define CLI_TASKS_MAX  64 /* --send, --presence, --ping on one command line */
-#define CLI_CAS_MAX    16 /* --ca */
+#define CLI_TASKS_MAX  64      /* --send, --presence, --ping on one command line */
+#define CLI_CAS_MAX    16      /* --ca */
+#define CLI_WAIT_MAX   2000000 /* seconds of --wait */
 #define CLI_SECRET_MAX 1024
 
 enum cli_exit { CLI_DONE, CLI_USAGE, CLI_NO_CONNECTION, CLI_NO_TRUST, CLI_NO_LOGIN, CLI_PROTOCOL, CLI_LATE };

@@ -327,7 +327,7 @@ bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x)
         if (request == NULL && (t.kind == CLI_PING || t.kind == CLI_IQ))
             return moved;
         int result = task_send(s, x, &t);
-        if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_STATE)
+        if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_BUSY || result == XMPP_TINY_ERR_STATE)
             return moved;
         if (result < 0)
             refuse(s, result, NULL, t.to);

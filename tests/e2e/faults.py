@@ -347,6 +347,26 @@ def not_xml(pki):
     fails("XML", 5, ["connected"], lambda c: (c.header(), c.send("<stream:features></stream:other>")), pki)
 
 
+def steering(pki):
+    """A server's control characters do not reach the terminal, in the trace nor elsewhere."""
+
+    def script(c):
+        c.online()
+        c.send("<message from='a.test'><body>\u00e4\n\t\x7f\u009b31m</body></message>")
+        c.expect("<message")
+        c.send(b"\x1b[2J\x9b")
+
+    with Fake(script, pki) as fake, Cli(fake.where, "--trace", "--stdin", ca=f"{pki}/ca.crt") as cli:
+        same("body", cli.wait("message")["body"], "\u00e4\n\t\x7f\u009b31m")
+        cli.say("message bob@a.test seen")
+        same("error", cli.wait("error")["name"], "XML")
+        cli.end(5)
+        fake.finish()
+        text = cli.stderr()
+    same("trace", ["<body>\u00e4\n\\x09\\x7f\\xc2\\x9b31m</body>" in text, "< \\x1b[2J\\x9b\n" in text], [True, True])
+    same("controls", re.findall("[^\n -~\u00e4]", text), [])
+
+
 def other_protocol(pki):
     def script(c):
         c.expect("<stream:stream")
@@ -444,6 +464,7 @@ def cases(pki):
     yield "see-other-host to an impostor: CERT_NAME", lambda: redirect_to_impostor(pki)
     yield "header from another domain: FROM", lambda: other_domain(pki)
     yield "not well-formed: XML", lambda: not_xml(pki)
+    yield "control characters and --trace", lambda: steering(pki)
     yield "not a stream: HEADER", lambda: other_protocol(pki)
     yield "resource refused: BIND", lambda: bind_refused(pki)
     for how, name in (("reset", "LOST"), ("cut", "TRUNCATED"), ("notify", "ENDED"), ("closed", "CLOSED")):
