@@ -38,10 +38,10 @@ SANITIZE ?= -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 include port/bearssl.mk
 BEARSSL_LIB := $(BUILD)/libbearssl.a
 
-# A host has room for errors in sentences.
-INCLUDES := -I. -Itests -DXMPP_TINY_ENABLE_NAMES=2 $(BEARSSL_CPPFLAGS)
+INCLUDES := -I. -Itests $(BEARSSL_CPPFLAGS)
 export WARNINGS INCLUDES BUILD CC BEARSSL
-COMPILE = $(CC) -std=c99 $(WARNINGS) $(INCLUDES) -MMD -MP
+# A host has room for errors in sentences.
+COMPILE = $(CC) -std=c99 -DXMPP_TINY_ENABLE_NAMES=2 $(WARNINGS) $(INCLUDES) -MMD -MP
 
 PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
 OBJECTS := $(BUILD)/xmpp_tiny.o $(PORTS:%=$(BUILD)/%.o)
