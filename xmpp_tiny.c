@@ -848,8 +848,10 @@ static int beyond_ascii(struct xmpp_tiny_tok_ *t)
     do {
         char c = *t->in++;
         *t->out++ = c;
-        if (!utf8_take(&t->utf8, (uint8_t)c))
-            return ERR(XML_ENCODING);
+        if (!utf8_take(&t->utf8, (uint8_t)c)) /* U+FFFE and U+FFFF are UTF-8, but no characters */
+            return t->utf8.need == 0 && t->utf8.size == 2 && (t->utf8.point | 1) == 0xFFFF
+                       ? ERR(XML)
+                       : ERR(XML_ENCODING);
     } while (t->in < t->end && (t->utf8.need || (!name && (uint8_t)*t->in >= 0x80)));
     if (t->skip && name && t->state != S_ATTR)
         t->seen = name_hash(t->seen, from, t->out);
@@ -2063,6 +2065,7 @@ static int stream_begin(struct xmpp_tiny *x)
     wipe(x->out.buf, x->out.size);
     x->features = 0;
     tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
+    wipe(x->tok.base, (size_t)(x->tok.limit - x->tok.base));
     own_text(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
                 "' version='1.0' xml:lang='en'");
     x->out.flags |= OUT_IN_TAG;

@@ -280,6 +280,8 @@ static const struct sample samples[] = {
     IN("<a>&#xDFFF;", "!XML"),
     IN("<a>&#55296;", "!XML"),
     IN("<a>&#xFFFE;", "!XML"),
+    IN("<a>\xEF\xBF\xBE", "!XML"), /* valid UTF-8, but not a character of XML */
+    IN("<a>\xEF\xBF\xBF", "!XML"),
     IN("<a>&#xFFFF;", "!XML"),
     IN("<a>&#x110000;", "!XML"),
     IN("<a>&#1114112;", "!XML"),
