@@ -2010,7 +2010,7 @@ static int own_send(struct xmpp_tiny *x, const char *text, enum xmpp_tiny_state 
     set_state(x, state);
     err = commit(x);
     x->out.stanzas = (uint16_t)(x->out.stanzas - !err);
-    return err;
+    return err == ERR(AGAIN) ? ERR(UNEXPECTED) : err; /* the server answered what it cannot have read */
 }
 
 /* The stream error by which the server is told what went wrong; empty: none. [RFC6120 4.9.3] */

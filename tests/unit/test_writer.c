@@ -707,8 +707,8 @@ static void test_again(void)
     CHECK_INT(send_body(fill(90)), 0); /* there is room before it is said */
     count++;
     w.wall = false;
-    turn();
-    turn();
+    drain(SIZE_MAX);
+    CHECK_INT(xmpp_tiny_step(&w.x), 0); /* it may have sent something: at once, not at a deadline */
     events_are("ROOM");
     turn();
     events_are("");
