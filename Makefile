@@ -43,7 +43,8 @@ export WARNINGS INCLUDES BUILD CC BEARSSL
 # A host has room for errors in sentences.
 COMPILE = $(CC) -std=c99 -DXMPP_TINY_ENABLE_NAMES=2 $(WARNINGS) $(INCLUDES) -MMD -MP
 
-PORTS := $(patsubst %.c,%,$(wildcard port/*.c))
+# The ports a host uses.
+PORTS := $(patsubst %.c,%,$(filter-out port/lwip.c,$(wildcard port/*.c)))
 OBJECTS := $(BUILD)/xmpp_tiny.o $(PORTS:%=$(BUILD)/%.o)
 SAN_PORTS := $(PORTS:%=$(BUILD)/san/%.o)
 SAN_OBJECTS := $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS)
