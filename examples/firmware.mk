@@ -36,11 +36,16 @@ endif
 WARNINGS ?= -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-align -Wcast-qual \
     -Wswitch-enum -Wundef -Wmissing-prototypes -Wstrict-prototypes -Wvla
 
-# The board: CPU, CPU_FLAGS, CROSS, BOARD_SOURCES, BOARD_SCRIPT, QEMU_RUN.
+QEMU_COMMON := -display none -semihosting-config enable=on,target=native
+
+# The board: CPU, BOARD_SOURCES, BOARD_SCRIPT, BOARD_CPPFLAGS, QEMU_RUN. It is a Cortex-M unless it says otherwise.
 ifeq ($(wildcard examples/boards/$(BOARD).mk),)
 $(error no board $(BOARD); there are: $(patsubst examples/boards/%.mk,%,$(wildcard examples/boards/*.mk)))
 endif
 include examples/boards/$(BOARD).mk
+CROSS ?= arm-none-eabi-
+CPU_FLAGS ?= -mcpu=$(CPU) -mthumb --specs=nano.specs
+BOARD_START ?= startup_cortex_m.c
 CC := $(CROSS)gcc
 AR := $(CROSS)ar
 
@@ -52,7 +57,7 @@ CPU_DIR := $(BUILD)/cpu/$(CPU)
 $(CPU_DIR)/libbearssl.a: $(BEARSSL)/inc/bearssl.h
 	@mkdir -p $(@D)
 	@+flock $(CPU_DIR)/.lock $(MAKE) -s --no-print-directory -f port/bearssl.mk BUILD='$(CPU_DIR)' CC='$(CC)' \
-	    AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(CPU_FLAGS) -Os $(SECTIONS)' $@
+	    AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(CPU_FLAGS) -Os $(SECTIONS) -DBR_USE_UNIX_TIME=0 -DBR_USE_URANDOM=0' $@
 
 # lwIP: its options are the program's.
 LWIP_OUT := $(OUT)
@@ -61,9 +66,9 @@ LWIP_CFLAGS := $(CPU_FLAGS) $(CFLAGS) $(SECTIONS)
 include port/lwip.mk
 
 SOURCES := $(APP) xmpp_tiny.c port/lwip.c port/bearssl.c port/bearssl_crypto.c port/bearssl_leaf.c \
-    port/bearssl_profile.c $(BOARD_SOURCES)
+    port/bearssl_profile.c \
+    $(addprefix examples/boards/,$(BOARD_SOURCES) $(BOARD_START) netif.c fifo.c runtime.c semihost.c)
 OBJECTS := $(SOURCES:%.c=$(OUT)/obj/%.o)
-OBJECTS := $(OBJECTS:%.S=$(OUT)/obj/%.o)
 LIBRARIES := $(OUT)/liblwip.a $(CPU_DIR)/libbearssl.a
 
 # Not -MMD: what system headers include, such as lwipopts.h, counts.
@@ -81,11 +86,6 @@ $(OUT)/firmware.elf: $(OBJECTS) $(LIBRARIES) $(wildcard examples/boards/*.ld) $(
 	$(Q)$(LINK) -o $@ $(OBJECTS) $(LIBRARIES)
 
 $(OUT)/obj/%.o: %.c $(OUT)/obj/flags examples/firmware.mk | $(LWIP)/src/include/lwip/init.h $(BEARSSL)/inc/bearssl.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo '  compile  $@')
-	$(Q)$(COMPILE) -c -o $@ $<
-
-$(OUT)/obj/%.o: %.S $(OUT)/obj/flags examples/firmware.mk
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  compile  $@')
 	$(Q)$(COMPILE) -c -o $@ $<

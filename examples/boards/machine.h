@@ -9,8 +9,8 @@
 
 #define REG(address) (*(volatile uint32_t *)(uintptr_t)(address))
 
-/* Sleep without a race: disable, look whether there is something to do, wait if not, enable. An
- * interrupt that comes in between stays pending, and a pending one ends the wait. */
+/* Sleep without a race: interrupts off, look whether there is something to do, wait if not, interrupts
+ * on. One that comes in between stays pending, and what is pending ends the wait. */
 static inline void machine_interrupts_off(void)
 {
 #ifdef __riscv
@@ -31,14 +31,16 @@ static inline void machine_interrupts_on(void)
 
 static inline void machine_wait(void)
 {
-#ifdef __riscv
-    __asm__ volatile("wfi" ::: "memory");
-#else
-    __asm__ volatile("dsb\n\twfi" ::: "memory");
+#ifndef __riscv
+    __asm__ volatile("dsb" ::: "memory");
 #endif
+    __asm__ volatile("wfi" ::: "memory");
 }
 
-/* The board's only interrupt handler, called for every device. An interrupt is there to end a sleep:
+/* Called by the reset code: memory as C expects it, main(). */
+void board_start(void);
+
+/* A Cortex-M board's only interrupt handler, called for every device. An interrupt is there to end a sleep:
  * the handler silences whoever may have caused it, board_sleep() lets them speak again. */
 void board_interrupt(void);
 

@@ -168,7 +168,7 @@ bool ethernet_send(const struct pbuf *frame)
 
 void board_init(void)
 {
-    UART_DIV = 217; /* 25 MHz / 115,200 Bd */
+    UART_DIV = MPS2_HZ / 115200;
     UART_CTRL = 1;
     TIMER_CTRL = 0;
     TIMER_RELOAD = 0xffffffff;

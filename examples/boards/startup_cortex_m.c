@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * From reset to main(), and what happens when something goes wrong, on every Cortex-M.
+ * Vectors, reset and faults of every Cortex-M.
  */
 #include "board.h"
 #include "machine.h"
-#include "semihost.h"
 
-#include <string.h>
-
-/* The linker script's. */
-extern uint32_t board_stack_top[], board_handler_stack_top[];
-extern uint32_t board_data_start[], board_data_end[], board_data_load[], board_bss_start[], board_bss_end[];
-
-int main(void);
 void board_reset(void);
-void board_start(void);
 void board_fault(void);
 void board_fault_report(const uint32_t *frame);
+
+extern uint32_t board_stack_top[]; /* the linker script's */
 
 #define FAULT     (uintptr_t) board_fault
 #define INTERRUPT (uintptr_t) board_interrupt
@@ -32,11 +25,12 @@ __attribute__((section(".vectors"), used)) static const uintptr_t vectors[] = {
 };
 /* clang-format on */
 
-/* Paints the stacks, whose ends the linker script knows: hence no C, which would stand on one. Where
- * handlers have a stack, they keep the one in use now, and main() runs on its own. */
+/* Paints the stack; no C does that, which would stand on it. Where handlers have a stack, main() gets
+ * one of its own (PSP), so that a handler can speak when main() has none left. */
 __attribute__((naked, noreturn)) void board_reset(void)
 {
-    __asm__ volatile("ldr r0, =board_stack_bottom\n\t"
+    __asm__ volatile(".syntax unified\n\t"
+                     "ldr r0, =board_stack_bottom\n\t"
                      "ldr r1, =board_stack_top\n\t"
                      "ldr r2, =0xa5a5a5a5\n"
                      "1:\n\t"
@@ -44,40 +38,37 @@ __attribute__((naked, noreturn)) void board_reset(void)
                      "cmp r0, r1\n\t"
                      "bcc 1b\n\t"
                      "ldr r0, =board_handler_stack_top\n\t"
-                     "ldr r3, =board_handler_stack_bottom\n\t"
-                     "cmp r0, r3\n\t"
+                     "ldr r2, =board_handler_stack_bottom\n\t"
+                     "cmp r0, r2\n\t"
                      "beq 2f\n\t"
                      "msr msp, r0\n\t"
                      "msr psp, r1\n\t"
-                     "movs r2, #2\n\t"
-                     "msr control, r2\n\t"
-                     "isb\n"
+                     "movs r0, #2\n\t"
+                     "msr control, r0\n\t"
+                     "isb\n\t"
+#if __ARM_ARCH >= 8
+                     "ldr r0, =board_stack_bottom\n\t"
+                     "msr psplim, r0\n"
+#endif
                      "2:\n\t"
+#if __ARM_ARCH == 6
+                     /* Code for the smallest cores, perhaps on a larger one: CCR.UNALIGN_TRP refuses
+                      * what they would refuse. */
+                     "ldr r0, =0xe000ed14\n\t"
+                     "ldr r1, [r0]\n\t"
+                     "movs r2, #8\n\t"
+                     "orrs r1, r2\n\t"
+                     "str r1, [r0]\n\t"
+#endif
                      "bl board_start\n\t"
                      ".ltorg");
-}
-
-static size_t bytes(const uint32_t *from, const uint32_t *to)
-{
-    return (size_t)((uintptr_t)to - (uintptr_t)from);
-}
-
-void board_start(void)
-{
-#if __ARM_ARCH == 6
-    /* Code for the smallest cores, perhaps on a larger one: refuse what they would refuse. */
-    REG(0xe000ed14) |= 1u << 3; /* CCR: UNALIGN_TRP */
-#endif
-    memcpy(board_data_start, board_data_load, bytes(board_data_start, board_data_end));
-    memset(board_bss_start, 0, bytes(board_bss_start, board_bss_end));
-    (void)main();
-    board_stop("main returned");
 }
 
 /* Any fault: hands the registers that the core has pushed on the stack in use to the report. */
 __attribute__((naked)) void board_fault(void)
 {
-    __asm__ volatile("movs r0, #4\n\t"
+    __asm__ volatile(".syntax unified\n\t"
+                     "movs r0, #4\n\t"
                      "mov r1, lr\n\t"
                      "tst r0, r1\n\t"
                      "beq 1f\n\t"
