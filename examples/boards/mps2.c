@@ -164,10 +164,50 @@ bool ethernet_send(const struct pbuf *frame)
     return true;
 }
 
+/* ---- Protection ---- */
+
+#if __ARM_ARCH < 8
+
+#define MPU_CTRL REG(0xe000ed94)
+#define MPU_RBAR REG(0xe000ed9c)
+#define MPU_RASR REG(0xe000eda0)
+
+#define MPU_SIZE_256  (7u << 1)
+#define MPU_SIZE_4M   (21u << 1)
+#define MPU_NOTHING   (1u << 28)
+#define MPU_READ_ONLY (6u << 24 | 1u << 17)
+
+extern uint32_t board_guard_bottom[]; /* the linker script's */
+
+static void protect(unsigned region, uintptr_t address, uint32_t how)
+{
+    MPU_RBAR = (uint32_t)address | 1u << 4 | region;
+    MPU_RASR = how | 1;
+}
+
+/* The sizes are those of the linker script. Of regions that overlap the last one counts. Handlers of
+ * faults are exempt, and the core reads vectors past the MPU. */
+static void start_protection(void)
+{
+    protect(0, 0, MPU_READ_ONLY | MPU_SIZE_4M);
+    protect(1, 0, MPU_NOTHING | MPU_SIZE_256); /* where pointers that are NULL lead */
+    protect(2, (uintptr_t)board_guard_bottom, MPU_NOTHING | MPU_SIZE_256);
+    MPU_CTRL = 1u << 2 | 1; /* elsewhere as without it */
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+}
+
+#else
+
+/* Another kind of MPU; PSPLIM guards the stack. */
+static void start_protection(void) {}
+
+#endif
+
 /* ---- Board ---- */
 
 void board_init(void)
 {
+    start_protection();
     UART_DIV = MPS2_HZ / 115200;
     UART_CTRL = 1;
     TIMER_CTRL = 0;

@@ -22,7 +22,7 @@ static inline intptr_t semihost(int operation, const void *block)
     register intptr_t result __asm__("a0") = operation;
     register const void *parameter __asm__("a1") = block;
     /* The three have to be 32-bit instructions within one page. */
-    __asm__ volatile(".option push\n\t.option norvc\n\t.balign 16\n\t"
+    __asm__ volatile(".balign 16\n\t.option push\n\t.option norvc\n\t"
                      "slli x0, x0, 0x1f\n\tebreak\n\tsrai x0, x0, 7\n\t.option pop"
                      : "+r"(result)
                      : "r"(parameter)
