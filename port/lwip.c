@@ -196,33 +196,23 @@ static void broke(void *arg, err_t err)
 /* ---- Names ------------------------------------------------------------------------------------- */
 
 #if LWIP_DNS
-/* The families in the order in which they are tried. */
-static const u8_t families[] = {
-#if LWIP_IPV4
-    LWIP_DNS_ADDRTYPE_IPV4,
-#endif
-#if LWIP_IPV6
-    LWIP_DNS_ADDRTYPE_IPV6,
-#endif
-};
-#define NAME_MAX DNS_MAX_NAME_LENGTH
+#define HOST_MAX DNS_MAX_NAME_LENGTH
 
-/* FNV-1a. Tells the answer to this look-up from that to one of an earlier connection. */
-static uint32_t digest(const char *name)
+/* FNV-1a over what was asked for. lwIP may tell a name in the letters of somebody else who asks for it. */
+static uint32_t digest(const char *name, u8_t family)
 {
-    uint32_t hash = 2166136261U;
+    uint32_t hash = 2166136261U ^ family;
 
     while (*name != '\0') {
-        hash = (hash ^ (uint8_t)*name++) * 16777619U;
+        hash = (hash ^ ((uint8_t)*name++ | 0x20U)) * 16777619U;
     }
     return hash;
 }
 
-static void found(const char *name, const ip_addr_t *address, void *arg)
+/* An answer, perhaps to what was asked for before the last close(). */
+static void found(struct xmpp_tiny_lwip *p, uint32_t name, const ip_addr_t *address)
 {
-    struct xmpp_tiny_lwip *p = arg;
-
-    if (p->state != STATE_LOOKUP || digest(name) != p->name) {
+    if (p->state != STATE_LOOKUP || p->name != name) {
         return;
     }
     if (address == NULL) {
@@ -234,14 +224,44 @@ static void found(const char *name, const ip_addr_t *address, void *arg)
     tell(p);
 }
 
+#if LWIP_IPV4
+static void found4(const char *name, const ip_addr_t *address, void *arg)
+{
+    found(arg, digest(name, LWIP_DNS_ADDRTYPE_IPV4), address);
+}
+#endif
+
+#if LWIP_IPV6
+static void found6(const char *name, const ip_addr_t *address, void *arg)
+{
+    found(arg, digest(name, LWIP_DNS_ADDRTYPE_IPV6), address);
+}
+#endif
+
+/* In the order in which they are tried. */
+static const struct {
+    u8_t type;
+    dns_found_callback found;
+} families[] = {
+#if LWIP_IPV4
+    {LWIP_DNS_ADDRTYPE_IPV4, found4},
+#endif
+#if LWIP_IPV6
+    {LWIP_DNS_ADDRTYPE_IPV6, found6},
+#endif
+};
+
 static void ask(struct xmpp_tiny_lwip *p, const char *name)
 {
+    u8_t type = families[p->family].type;
+    dns_found_callback callback = families[p->family].found;
     err_t err;
 
-    p->name = digest(name);
+    p->name = digest(name, type);
     p->state = STATE_LOOKUP;
-    err = dns_gethostbyname_addrtype(name, &p->address, found, p, families[p->family++]);
-    p->last = p->family == sizeof families;
+    p->family++;
+    p->last = p->family == sizeof families / sizeof families[0];
+    err = dns_gethostbyname_addrtype(name, &p->address, callback, p, type);
     if (err == ERR_OK) {
         p->state = STATE_FOUND;
     } else if (err != ERR_INPROGRESS) {
@@ -250,7 +270,7 @@ static void ask(struct xmpp_tiny_lwip *p, const char *name)
     }
 }
 #else
-#define NAME_MAX IPADDR_STRLEN_MAX
+#define HOST_MAX IPADDR_STRLEN_MAX
 
 static void ask(struct xmpp_tiny_lwip *p, const char *name)
 {
@@ -263,7 +283,7 @@ static void ask(struct xmpp_tiny_lwip *p, const char *name)
 /* Turns host into an address, or asks for it in the next family. */
 static int look_up(struct xmpp_tiny_lwip *p, struct xmpp_tiny_str host)
 {
-    char name[NAME_MAX];
+    char name[HOST_MAX];
 
     /* An IPv6 literal may stand in brackets, as in a JID. */
     if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {

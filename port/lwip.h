@@ -41,7 +41,7 @@ struct xmpp_tiny_lwip {
     void *ctx;
     struct tcp_pcb *pcb;  /* lwIP's; NULL: none */
     struct pbuf *unread;  /* received and ours */
-    uint32_t name, since; /* digest of the name asked for; when the attempt began */
+    uint32_t name, since; /* digest of what was asked for; when the attempt began */
     ip_addr_t address;
     const char *detail;
     int error;
