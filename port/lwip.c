@@ -379,6 +379,11 @@ static int read_locked(struct xmpp_tiny_lwip *p, void *buf, size_t len)
         u16_t n = len < p->unread->tot_len ? (u16_t)len : p->unread->tot_len;
         (void)pbuf_copy_partial(p->unread, buf, n, 0);
         p->unread = pbuf_free_header(p->unread, n);
+        /* Some drivers leave an empty buffer behind the data. */
+        if (p->unread != NULL && p->unread->tot_len == 0) {
+            (void)pbuf_free(p->unread);
+            p->unread = NULL;
+        }
         if (p->pcb != NULL) {
             tcp_recved(p->pcb, n);
         }
