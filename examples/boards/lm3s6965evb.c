@@ -64,10 +64,11 @@ void board_print(const char *text, size_t len)
 
 /* ---- Time: SysTick as a clock, timer 0 as an alarm ---- */
 
-#define SYSTICK_CTRL  REG(0xe000e010)
-#define SYSTICK_LOAD  REG(0xe000e014)
-#define SYSTICK_VALUE REG(0xe000e018)
-#define SYSTICK_MAX   0xffffffu
+#define SYSTICK_CTRL      REG(0xe000e010)
+#define SYSTICK_LOAD      REG(0xe000e014)
+#define SYSTICK_VALUE     REG(0xe000e018)
+#define SYSTICK_MAX       0xffffffu
+#define SYSTICK_COUNTFLAG (1u << 16)
 
 #define TIMER0_CFG  REG(0x40030000)
 #define TIMER0_MODE REG(0x40030004)
@@ -78,12 +79,17 @@ void board_print(const char *text, size_t len)
 
 static uint32_t clock_ms, clock_ticks, clock_value;
 
-/* SysTick wraps after 335 ms. Its interrupt calls this, too, so that no wrap goes unseen; it is the
- * value that counts, because interrupts that come late come once. */
+/* SysTick counts down and wraps after 335 ms. Its interrupt calls this, too, so that no wrap goes unseen.
+ * Interrupts are not what counts: those that come late come once. */
 static uint32_t advance_clock(void)
 {
+    bool wrapped = (SYSTICK_CTRL & SYSTICK_COUNTFLAG) != 0; /* reading it clears it */
     uint32_t value = SYSTICK_VALUE;
-    clock_ticks += (clock_value - value) & SYSTICK_MAX;
+    if (value > clock_value && !wrapped) { /* just now */
+        wrapped = true;
+        (void)SYSTICK_CTRL;
+    }
+    clock_ticks += clock_value - value + (wrapped ? SYSTICK_MAX + 1 : 0);
     clock_value = value;
     clock_ms += clock_ticks / (CPU_HZ / 1000);
     clock_ticks %= CPU_HZ / 1000;
@@ -103,6 +109,7 @@ static void start_time(void)
     SYSTICK_LOAD = SYSTICK_MAX;
     SYSTICK_VALUE = 0;
     SYSTICK_CTRL = 7;
+    clock_value = SYSTICK_MAX;
     SYSCTL_RCGC1 |= 1u << 16;
     TIMER0_CTL = 0;
     TIMER0_CFG = 0;  /* 32 bits */
@@ -135,7 +142,6 @@ static void set_alarm(uint32_t ms)
 
 void ethernet_start(uint8_t mac[6])
 {
-    SYSCTL_RCGC2 |= 1u << 28 | 1u << 30;
     MAC_MASK = 0;
     MAC_STATUS = 0x7f;
     MAC_RECEIVE = 0x10; /* empties the FIFO */
@@ -185,6 +191,7 @@ void board_init(void)
     start_clock();
     start_console();
     start_time();
+    SYSCTL_RCGC2 |= 1u << 28 | 1u << 30; /* Ethernet, which board_sleep() asks */
 }
 
 void board_interrupt(void)

@@ -237,8 +237,10 @@ void board_sleep(uint32_t ms)
     if (ms == 0)
         return;
     set_alarm(ms);
-    VIRTIO(ACKNOWLEDGE) = VIRTIO(INTERRUPTS);
-    PLIC_CLAIM = PLIC_CLAIM; /* claimed and done */
+    if (device != 0) {
+        VIRTIO(ACKNOWLEDGE) = VIRTIO(INTERRUPTS);
+        PLIC_CLAIM = PLIC_CLAIM; /* claimed and done */
+    }
     if (ethernet_waiting() == 0)
         machine_wait();
 }
