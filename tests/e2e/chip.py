@@ -1,0 +1,261 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""chip.py [PATTERN]: the firmware of examples/4-firmware on emulated boards, against Prosody and ejabberd: logins,
+readings, questions, certificates that must not be believed, names, IPv6. PATTERN is a regular expression for
+the names of the cases to run. Needs qemu-system-arm, qemu-system-misc, and what run.py needs."""
+
+import os
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+sys.dont_write_bytecode = True  # no cache beside the sources
+
+from chip_board import HOST, HOST6, Firmware  # noqa: E402
+from chip_lab import MECHANISM, Lab, NearEjabberd, NearProsody, reading  # noqa: E402
+from chip_net import Forward, NameServer  # noqa: E402
+from fake import Fake  # noqa: E402
+from harness import PATIENCE, Failure, Report, clean_up_always, directory, make_pki, same, scratch, until  # noqa: E402
+
+BOARD = "lm3s6965evb"
+OTHERS = ("mps2-an385", "mps2-an385-m0", "mps2-an505", "virt-rv32")
+BURST = 1000
+
+# The certificate a server shows, and what the firmware has to say about it.
+BAD = {
+    "wrong-name": ("CERT_NAME", "certificate: not for this name"),
+    "other-ca": ("CERT_UNTRUSTED", "certificate: no trust anchor vouches for it"),
+    "expired": ("CERT_TIME", "certificate: expired or not yet valid"),
+    "not-yet": ("CERT_TIME", "certificate: expired or not yet valid"),
+}
+
+
+def login(lab, what, board=BOARD, rsa=False, **how):
+    """One life from power-on to an answered question; everything the console says is known."""
+    mark = len(lab.server.log())
+    with lab.firmware(board, rsa=rsa, **how) as firmware:
+        jid = firmware.online()
+        account = "rita@rsa.a.test" if rsa else "alice@a.test"
+        same("bare JID", jid.split("/")[0], account)
+        first = reading(firmware.wait("published (.*)").group(1))
+        same("reading seen by the watcher", lab.published(jid), first)
+        lab.ask(jid)
+        suite = firmware.said()[1].strip()
+        same("kind of TLS", suite.split("_WITH_")[0], "ECDHE_RSA" if rsa else "ECDHE_ECDSA")
+        same("console", firmware.said(), ["server verified, TLS 1.2", f"  {suite}", f"authenticated by {MECHANISM}",
+                                          f"online as {jid}", f"published {first}"])
+        same("mechanisms in the server's log", lab.mechanism(mark, account), [MECHANISM])
+        firmware.check_stack(what)
+    same("presence", lab.watcher.wait("presence", **{"from": jid})["type"], "unavailable")
+
+
+def talk(lab):
+    """Readings, questions, stanzas that are too large, and a burst: one firmware, online all the time."""
+    with lab.firmware(interval_ms=1000) as firmware:
+        jid = firmware.online()
+        told = [reading(firmware.wait("published (.*)").group(1)) for _ in range(3)]
+        same("readings seen by the watcher", [lab.published(jid) for _ in told], told)
+        if len(set(told)) < 2:
+            raise Failure(f"the readings do not change: {told}")
+        normal = lab.send(jid, type="normal")
+        same("kind", bool(lab.answered(jid, normal, "normal")), True)
+        # Only the question is answered.
+        lab.send(jid, body="reads")
+        lab.send(jid, body="Read")
+        lab.ask(jid)
+        too_large(lab, firmware, jid)
+        lab.watcher.do("ping", to=jid)
+        same("pong", lab.watcher.wait("pong"), {"event": "pong", "from": jid, "error": None, "type": None})
+        lab.watcher.do("disco", to=jid)
+        same("disco", lab.watcher.wait("disco")["error"], "service-unavailable")
+        firmware.check_stack(f"{lab.name}, talk")
+
+
+def too_large(lab, firmware, jid):
+    """10 KB for a receive buffer of 1 KB: skipped, told, and the stream lives."""
+    lab.send(jid, body="y" * 10240)
+    firmware.wait(f"skipped a stanza from {lab.watcher.full}")
+    size = int(firmware.wait(r"  bytes (\d+)").group(1))
+    if not 10240 < size < 10240 + 512:
+        raise Failure(f"skipped {size} bytes")
+    lab.ask(jid)
+    lab.watcher.do("request", to=jid, size=10240)
+    same("answer", lab.watcher.wait("request"), {"event": "request", "from": jid, "error": "resource-constraint",
+                                                 "type": "wait"})
+    firmware.wait(f"skipped a stanza from {lab.watcher.full}")
+    lab.ask(jid)
+
+
+def burst(lab):
+    with lab.firmware() as firmware:
+        jid = firmware.online()
+        before = firmware.quiet()
+        lab.ask(jid, BURST)
+        lab.ask(jid)
+        firmware.quiet(before)
+        firmware.check_stack(f"{lab.name}, burst")
+        print(f"      {lab.name}, burst: {firmware.snapshot().peaks()}", flush=True)
+
+
+def refused(firmware, *complaint):
+    """The firmware says why and nothing else, stays alive, and tries again later and later."""
+    for _ in range(4):
+        firmware.wait("closed")
+    same("console", firmware.said(), [*complaint, "closed"] * 4)
+    closed = [when for when, line in firmware.lines if line == "closed"][:4]
+    # Half of 400, 800 and 1600 ms at least lie between them.
+    if closed[3] - closed[0] < 1:
+        raise Failure(f"four attempts in {closed[3] - closed[0]} seconds")
+
+
+class Impostor:
+    """The pki of a server whose certificate can be changed."""
+
+    def __init__(self, base, pki, which):
+        self.path, self.pki = directory(base, which), pki
+        self.show(which)
+        for name in ("ca.crt", "rsa.a.test.crt", "rsa.a.test.key"):
+            os.symlink(os.path.join(pki, name), os.path.join(self.path, name))
+
+    def show(self, which):
+        for kind in ("crt", "key"):
+            link = os.path.join(self.path, f"a.test.{kind}")
+            if os.path.islink(link):
+                os.unlink(link)
+            os.symlink(os.path.join(self.pki, f"{which}.{kind}"), link)
+
+
+def bad_certificate(base, pki, which, tls):
+    """Against Prosody, which then gets a good certificate: the same firmware, still trying, logs in."""
+    own = directory(base, f"{which}-{tls}")
+    impostor = Impostor(own, pki, which)
+    server = NearProsody(own, impostor.path, ["alice@a.test"], ["alice@a.test"]).start()
+    lab = Lab.__new__(Lab)
+    lab.base, lab.server, lab.name = own, server, server.name
+    with lab.firmware(tls=tls, retry_ms=400, retry_max_ms=1600) as firmware:
+        error, detail = BAD[which]
+        refused(firmware, f"error {error}", f"  {detail}")
+        same("logins", lab.logins(), 0)
+        impostor.show("a.test")
+        server.stop()
+        server.restart()
+        firmware.online()
+        same("mechanisms in the server's log", lab.mechanism(0, "alice@a.test"), [MECHANISM])
+        firmware.check_stack(f"{error}, {tls}")
+    server.stop()
+
+
+def wrong_password(lab):
+    with lab.firmware(password="Secret", retry_ms=400, retry_max_ms=1600) as firmware:
+        secured = [firmware.wait(pattern).group(0) for pattern in ("server verified, TLS 1.2", "  .*")]
+        refused(firmware, *secured, "error AUTH", "  condition not-authorized")
+
+
+def large_record(base, pki):
+    """A server that does not care for the fragment length asked for shows it by the header of a record."""
+
+    def script(c):
+        c.online()
+        c.expect("<presence>")
+        c.socket, c.torn = socket.socket(fileno=c.socket.detach()), True
+        c.socket.settimeout(PATIENCE)
+        c.send(b"\x17\x03\x03\x08\x00")
+
+    with Fake(script, pki) as fake, Firmware(base, BOARD, f"{pki}/ca.crt", jid="alice@a.test", port=fake.port) as firmware:
+        for _ in range(2):
+            firmware.wait("online as alice@a.test/fake")
+            firmware.wait("error TLS_RECORD")
+            firmware.wait("closed")
+        firmware.stop()
+        fake.finish()
+
+
+def by_name(lab):
+    """Through lwIP's resolver: a name that does not exist yet, then one that does."""
+    names = NameServer({})
+    # lwIP would ask the name server that QEMU announces, on port 53.
+    more = (f"CPPFLAGS=-DDNS_SERVER_PORT={names.port} -DLWIP_DHCP_PROVIDE_DNS_SERVERS=0 "
+            "'-DDNS_SERVER_ADDRESS(a)=IP_ADDR4(a,10,0,2,2)'",)
+    with lab.firmware(host="xmpp.a.test", more=more) as firmware:
+        firmware.wait("error LOOKUP")
+        firmware.wait("closed")
+        names.names["xmpp.a.test"] = HOST
+        jid = firmware.online()
+        lab.ask(jid)
+        same("questions", set(names.asked), {("xmpp.a.test", 1)})
+    names.stop()
+
+
+def ipv6(lab):
+    way_in = Forward("::1", (lab.server.address, lab.server.port))
+    with lab.firmware(host=HOST6, port=way_in.port, more=("CPPFLAGS=-DLWIP_IPV6=1",)) as firmware:
+        lab.ask(firmware.online())
+        same("connections over IPv6", way_in.accepted, 1)
+        firmware.check_stack(f"{lab.name}, IPv6")
+    way_in.stop()
+
+
+# ---- What runs beside what ---------------------------------------------------------------------------
+
+
+def with_prosody(report, base, pki):
+    lab = started(report, base, pki, NearProsody)
+    if not lab:
+        return
+    logins(report, lab)
+    for board in OTHERS:
+        report.run(f"{board}: login, reading, question", login, lab, "prosody", board)
+    report.run("prosody: wrong password", wrong_password, lab)
+    report.run("prosody: host by name", by_name, lab)
+    report.run("prosody: IPv6", ipv6, lab)
+    lab.stop()
+
+
+def with_ejabberd(report, base, pki):
+    lab = started(report, base, pki, NearEjabberd)
+    if not lab:
+        return
+    logins(report, lab)
+    lab.stop()
+
+
+def logins(report, lab):
+    for tls in ("start", "direct"):
+        for rsa in (False, True):
+            what = f"{lab.name}, {tls}, {'RSA' if rsa else 'EC'}"
+            report.run(f"{what}: login, reading, question",
+                       lambda what=what, rsa=rsa, tls=tls: login(lab, what, rsa=rsa, tls=tls))
+    report.run(f"{lab.name}: readings, questions, stanzas too large", talk, lab)
+    report.run(f"{lab.name}: {BURST} questions at once", burst, lab)
+
+
+def with_impostors(report, base, pki):
+    for which, (error, _) in BAD.items():
+        for tls in ("start", "direct"):
+            report.run(f"certificate {which}, {tls}: {error}", bad_certificate, base, pki, which, tls)
+    report.run("record too large: TLS_RECORD", large_record, base, pki)
+
+
+def started(report, base, pki, kind):
+    made = []
+    report.run(f"{kind.name}: starts, slixmpp logs in", lambda: made.append(Lab(base, pki, kind)), always=True)
+    return made[0] if made else None
+
+
+def main():
+    clean_up_always()
+    report = Report(sys.argv[1] if len(sys.argv) > 1 else "")
+    base = scratch()
+    made = []
+    report.run("throw-away certificates", lambda: made.append(make_pki(base)), always=True)
+    if made:
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            work = [pool.submit(lane, report, base, made[0]) for lane in (with_ejabberd, with_prosody, with_impostors)]
+            for job in work:
+                job.result()
+    Firmware.summary()
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed or not report.passed else 0
+
+
+sys.exit(main())
