@@ -6,16 +6,10 @@
  */
 #include <string.h>
 
-#include <lwip/dhcp.h>
-#include <lwip/dns.h>
-#include <lwip/init.h>
-#include <lwip/timeouts.h>
-#include <netif/ethernet.h>
-
-#include "examples/boards/board.h"
+#include "network.h"
+#include "platform.h"
 #include "port/bearssl.h"
 #include "port/lwip.h"
-#include "platform.h"
 #include "report.h"
 
 #ifndef FIRMWARE_SETTINGS
@@ -29,7 +23,6 @@
 /* All memory that the client needs, the stack aside. */
 static char rx[XMPP_TINY_RX_MIN], tx[XMPP_TINY_TX_MIN];
 static unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MIN], tls_out[XMPP_TINY_BEARSSL_OUT_MIN];
-static struct netif netif;
 static struct xmpp_tiny_lwip tcp;
 static struct xmpp_tiny_bearssl tls;
 static struct xmpp_tiny x;
@@ -46,6 +39,16 @@ static struct xmpp_tiny_str reading(char text[6])
     text[1] = (char)('0' + tenths / 10);
     text[3] = (char)('0' + tenths % 10);
     return (struct xmpp_tiny_str){text, 6};
+}
+
+/* One that finds no room is left out: the next will be fresher. */
+static void publish(void)
+{
+    char text[6];
+    const struct xmpp_tiny_presence presence = {.status = reading(text)};
+    if (xmpp_tiny_presence(&x, &presence) == 0)
+        report_line("published ", presence.status);
+    reading_at = board_now_ms() + SENSOR_INTERVAL_MS;
 }
 
 static int answer(const struct xmpp_tiny_event *event)
@@ -78,20 +81,12 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
     return 0;
 }
 
-/* The time that is left until a moment, 0 if it has come. */
-static uint32_t left(uint32_t at)
-{
-    uint32_t ms = at - board_now_ms();
-    return ms <= INT32_MAX ? ms : 0;
-}
-
-/* Does what is due. Returns the milliseconds until something is. */
+/* Does what is due. Returns the milliseconds until something is; 0 after something was done. */
 static uint32_t work(void)
 {
-    char text[6];
     if (xmpp_tiny_state(&x) == XMPP_TINY_STATE_OFF) {
-        if (!netif_is_link_up(&netif) || !dhcp_supplied_address(&netif))
-            return XMPP_TINY_FOREVER; /* lwIP's clock runs on: it will call when there is news */
+        if (!network_ready())
+            return XMPP_TINY_FOREVER; /* a frame or lwIP's timer brings the news */
         if (left(connect_at) != 0)
             return left(connect_at);
         (void)xmpp_tiny_connect(&x);
@@ -100,70 +95,46 @@ static uint32_t work(void)
     if (xmpp_tiny_state(&x) != XMPP_TINY_STATE_ONLINE)
         return XMPP_TINY_FOREVER;
     if (left(reading_at) == 0) {
-        const struct xmpp_tiny_presence presence = {.status = reading(text)};
-        if (xmpp_tiny_presence(&x, &presence) == 0)
-            report_line("published ", presence.status);
-        reading_at = board_now_ms() + SENSOR_INTERVAL_MS;
+        publish();
+        return 0;
     }
     if (left(ping_at) == 0) {
         (void)xmpp_tiny_ping(&x, xmpp_tiny_str(NULL), SENSOR_TIMEOUT_MS);
         ping_at = board_now_ms() + SENSOR_PING_MS;
+        return 0;
     }
-    return left(reading_at) < left(ping_at) ? left(reading_at) : left(ping_at);
+    return sooner(left(reading_at), left(ping_at));
 }
 
 /* Never spins: each time round it does what there is to do, then sleeps until a frame arrives or the next
- * deadline of the application, the client or lwIP. */
+ * deadline of the client, the application or lwIP. */
 static void run(void)
 {
     for (;;) {
-        uint32_t ms, other;
-        board_netif_poll(&netif);
-        sys_check_timeouts();
-        other = work();
+        uint32_t ms;
+        network_poll();
         ms = xmpp_tiny_poll(&x);
-        ms = other < ms ? other : ms;
-        other = sys_timeouts_sleeptime();
-        board_sleep(other < ms ? other : ms);
+        ms = sooner(ms, work());
+        board_sleep(sooner(ms, network_deadline()));
     }
 }
 
 int main(void)
 {
-    static const struct xmpp_tiny_bearssl_config tls_config = {.inner = &tcp.stream,
-                                                               .platform = &platform,
-                                                               .anchors = TAs,
-                                                               .anchor_count = TAs_NUM,
-                                                               .in = tls_in,
-                                                               .in_size = sizeof tls_in,
-                                                               .out = tls_out,
-                                                               .out_size = sizeof tls_out,
-                                                               .time_floor = SENSOR_TIME_FLOOR};
-    static const struct xmpp_tiny_config config = {.jid = SENSOR_JID,
-                                                   .password = SENSOR_PASSWORD,
-                                                   .tls = SENSOR_TLS,
-                                                   .host = SENSOR_HOST,
-                                                   .port = SENSOR_PORT,
-                                                   .timeout_ms = SENSOR_TIMEOUT_MS,
-                                                   .stream = &tls.stream,
-                                                   .platform = &platform,
-                                                   .crypto = &xmpp_tiny_bearssl_crypto,
-                                                   .rx = rx,
-                                                   .rx_size = sizeof rx,
-                                                   .tx = tx,
-                                                   .tx_size = sizeof tx,
-                                                   .event = on_event};
+    /* clang-format off */
+    static const struct xmpp_tiny_bearssl_config tls_config = {
+        .inner = &tcp.stream, .platform = &platform,
+        .anchors = TAs, .anchor_count = TAs_NUM, .time_floor = SENSOR_TIME_FLOOR,
+        .in = tls_in, .in_size = sizeof tls_in, .out = tls_out, .out_size = sizeof tls_out};
+    static const struct xmpp_tiny_config config = {
+        .jid = SENSOR_JID, .password = SENSOR_PASSWORD,
+        .host = SENSOR_HOST, .port = SENSOR_PORT, .tls = SENSOR_TLS, .timeout_ms = SENSOR_TIMEOUT_MS,
+        .stream = &tls.stream, .platform = &platform, .crypto = &xmpp_tiny_bearssl_crypto,
+        .rx = rx, .rx_size = sizeof rx, .tx = tx, .tx_size = sizeof tx, .event = on_event};
+    /* clang-format on */
 
     board_init();
-    lwip_init();
-    netif_add_noaddr(&netif, NULL, board_netif_init, ethernet_input);
-    netif_set_default(&netif);
-    netif_set_up(&netif);
-    (void)dhcp_start(&netif);
-#if LWIP_IPV6
-    netif_create_ip6_linklocal_address(&netif, 1);
-    netif_set_ip6_autoconfig_enabled(&netif, 1);
-#endif
+    network_start();
     xmpp_tiny_lwip_init(&tcp, NULL, NULL);
     if (xmpp_tiny_bearssl_init(&tls, &tls_config) == 0 && xmpp_tiny_init(&x, &config) == 0)
         run();

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "platform.h"
 
-#include "examples/boards/board.h"
-
 static uint32_t now_ms(void *ctx)
 {
     (void)ctx;
