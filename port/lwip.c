@@ -61,14 +61,29 @@ static const char *err_text(err_t err)
     }
 }
 
+/* lwIP tells this connection nothing any more. */
+static struct tcp_pcb *detach(struct xmpp_tiny_lwip *p)
+{
+    struct tcp_pcb *pcb = p->pcb;
+
+    p->pcb = NULL;
+    if (pcb != NULL) {
+        tcp_arg(pcb, NULL);
+        tcp_recv(pcb, NULL);
+        tcp_sent(pcb, NULL);
+        tcp_err(pcb, NULL);
+        tcp_poll(pcb, NULL, 1);
+    }
+    return pcb;
+}
+
 /* The connection's memory goes back to lwIP: in order, if our direction is ended already, else by a
  * reset. What a peer does not acknowledge must not keep a slot from the next connection: lwIP takes
  * pcbs of least priority back when it runs out. */
 static void drop(struct xmpp_tiny_lwip *p)
 {
-    struct tcp_pcb *pcb = p->pcb;
+    struct tcp_pcb *pcb = detach(p);
 
-    p->pcb = NULL;
     if (p->unread != NULL) {
         (void)pbuf_free(p->unread);
         p->unread = NULL;
@@ -76,10 +91,6 @@ static void drop(struct xmpp_tiny_lwip *p)
     if (pcb == NULL) {
         return;
     }
-    tcp_arg(pcb, NULL);
-    tcp_recv(pcb, NULL);
-    tcp_sent(pcb, NULL);
-    tcp_err(pcb, NULL);
     tcp_setprio(pcb, TCP_PRIO_MIN);
     if (!p->shut || tcp_close(pcb) != ERR_OK) {
         tcp_abort(pcb);
@@ -129,21 +140,40 @@ static void part(struct xmpp_tiny_lwip *p)
     }
 }
 
+/* lwIP keeps what is refused and offers it again; but once both directions have ended it would lose both
+ * the data and the pcb. So after our end all is taken that a chain can hold. */
+static bool finds_room(const struct xmpp_tiny_lwip *p, const struct pbuf *data)
+{
+    if (p->unread == NULL) {
+        return true;
+    }
+    return (uint32_t)p->unread->tot_len + data->tot_len <= UINT16_MAX &&
+           (p->shut || pbuf_clen(p->unread) + pbuf_clen(data) <= XMPP_TINY_LWIP_UNREAD_MAX);
+}
+
 static err_t received(void *arg, struct tcp_pcb *pcb, struct pbuf *data, err_t err)
 {
     struct xmpp_tiny_lwip *p = arg;
 
-    (void)pcb;
     (void)err;
     if (data == NULL) {
         p->ended = true;
         part(p);
-    } else if (p->unread == NULL) {
-        p->unread = data;
-    } else if ((uint32_t)p->unread->tot_len + data->tot_len > UINT16_MAX) {
-        return ERR_MEM; /* lwIP keeps it and offers it again */
+    } else if (finds_room(p, data)) {
+        if (p->unread == NULL) {
+            p->unread = data;
+        } else {
+            pbuf_cat(p->unread, data);
+        }
+    } else if (!p->shut) {
+        return ERR_MEM;
     } else {
-        pbuf_cat(p->unread, data);
+        (void)pbuf_free(data);
+        (void)detach(p);
+        p->broken = ERR_MEM;
+        tcp_abort(pcb);
+        tell(p);
+        return ERR_ABRT;
     }
     tell(p);
     return ERR_OK;
@@ -154,6 +184,18 @@ static err_t acknowledged(void *arg, struct tcp_pcb *pcb, u16_t len)
     (void)pcb;
     (void)len;
     tell(arg);
+    return ERR_OK;
+}
+
+/* lwIP's clock, every 500 ms: for what is waited for and nothing else would tell. */
+static err_t ticked(void *arg, struct tcp_pcb *pcb)
+{
+    const struct xmpp_tiny_lwip *p = arg;
+
+    (void)pcb;
+    if (p->starved || (p->state == STATE_CONNECTING && sys_now() - p->since >= XMPP_TINY_LWIP_CONNECT_MS)) {
+        tell(p);
+    }
     return ERR_OK;
 }
 
@@ -318,6 +360,7 @@ static void attempt(struct xmpp_tiny_lwip *p, uint16_t port)
         tcp_recv(p->pcb, received);
         tcp_sent(p->pcb, acknowledged);
         tcp_err(p->pcb, broke);
+        tcp_poll(p->pcb, ticked, 1);
         tcp_nagle_disable(p->pcb);
         err = tcp_connect(p->pcb, &p->address, port, connected);
     }
@@ -331,7 +374,7 @@ static int open_locked(struct xmpp_tiny_lwip *p, struct xmpp_tiny_str host, uint
 {
     if (p->state == STATE_CLOSED) {
         p->family = 0;
-        p->last = p->ended = p->shut = false;
+        p->last = p->ended = p->shut = p->starved = false;
         p->broken = ERR_OK;
         p->error = 0;
         p->state = STATE_NEXT;
@@ -418,6 +461,7 @@ static int write_locked(struct xmpp_tiny_lwip *p, const void *buf, size_t len)
     while ((err = tcp_write(p->pcb, buf, n, TCP_WRITE_FLAG_COPY)) == ERR_MEM && n > WRITE_LEAST) {
         n /= 2;
     }
+    p->starved = err == ERR_MEM;
     if (err != ERR_OK && err != ERR_MEM) {
         return fail(p, XMPP_TINY_ERR_LOST, TEXT("the connection is closed for sending"));
     }

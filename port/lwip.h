@@ -11,10 +11,11 @@
  * is worth calling xmpp_tiny_poll(): let it release a semaphore that the task waits for, with the time that
  * the last xmpp_tiny_poll() returned as limit. Do not hold the lock when you call the client.
  *
- * Memory: a connection is one TCP pcb of lwIP's, received data stay in lwIP's pbufs until they are read, and
- * the window opens by what was read; so TCP_WND bounds what a peer can make us keep. What is written is
- * copied to lwIP's heap (MEM_SIZE) until the peer has acknowledged it, at most TCP_SND_BUF bytes. Where heap
- * is scarce, TCP_OVERSIZE 0 keeps lwIP from taking more than is needed.
+ * Memory: a connection is one TCP pcb of lwIP's. Received data stay in lwIP's pbufs until they are read, and
+ * the window opens by what was read; so TCP_WND bounds how many bytes a peer can make us keep, and
+ * XMPP_TINY_LWIP_UNREAD_MAX in how many pbufs. What is written is copied to lwIP's heap (MEM_SIZE) until the
+ * peer has acknowledged it, at most TCP_SND_BUF bytes. Where heap is scarce, TCP_OVERSIZE 0 keeps lwIP from
+ * taking more than is needed.
  */
 #ifndef XMPP_TINY_PORT_LWIP_H
 #define XMPP_TINY_PORT_LWIP_H
@@ -34,6 +35,13 @@ extern "C" {
 #define XMPP_TINY_LWIP_CONNECT_MS 10000U
 #endif
 
+/* How many pbufs of data that are not read yet may lie here; lwIP keeps one segment more, and the peer the
+ * rest. A segment of one byte takes a whole pbuf, and with none left no acknowledgement could come in.
+ * A full TCP_WND in segments of TCP_MSS should fit. */
+#ifndef XMPP_TINY_LWIP_UNREAD_MAX
+#define XMPP_TINY_LWIP_UNREAD_MAX (PBUF_POOL_SIZE > 3 ? PBUF_POOL_SIZE - 2 : 1)
+#endif
+
 /* A connection. Visible so that it can be static; private all the same. */
 struct xmpp_tiny_lwip {
     struct xmpp_tiny_stream stream;
@@ -48,6 +56,7 @@ struct xmpp_tiny_lwip {
     uint8_t state, family; /* family: the next to be asked for */
     bool last;             /* there is nothing to try after this */
     bool ended, shut;      /* the peer's direction, and ours */
+    bool starved;          /* lwIP had no memory for what was to be written */
     err_t broken;          /* what lwIP said when it took the pcb back */
 };
 
