@@ -134,6 +134,10 @@ static void part(struct xmpp_tiny_lwip *p)
     struct pbuf *unread = p->unread;
 
     if (p->ended && p->shut) {
+        /* With a window that is not whole tcp_close() would reset, if our end has found no memory yet. */
+        if (p->pcb != NULL && unread != NULL) {
+            tcp_recved(p->pcb, unread->tot_len);
+        }
         p->unread = NULL;
         drop(p);
         p->unread = unread;
