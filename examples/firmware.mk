@@ -22,6 +22,10 @@ CFLAGS ?= -Os -g
 APP_DIR ?= examples/4-firmware
 APP ?= $(wildcard $(APP_DIR)/*.c)
 
+# Parallel unless the caller says how.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(or $(JOBS),2)
+endif
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -81,20 +85,21 @@ LINK = $(CC) $(CPU_FLAGS) $(CFLAGS) -nostartfiles -Wl,--gc-sections -Wl,-Map=$(O
 .PHONY: all
 all: $(OUT)/firmware.elf
 
-$(OUT)/firmware.elf: $(OBJECTS) $(LIBRARIES) $(wildcard examples/boards/*.ld) $(OUT)/obj/flags
+$(OUT)/firmware.elf: $(OBJECTS) $(LIBRARIES) $(wildcard examples/boards/*.ld) $(OUT)/obj/link.flags
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(LINK) -o $@ $(OBJECTS) $(LIBRARIES)
 
-$(OUT)/obj/%.o: %.c $(OUT)/obj/flags examples/firmware.mk | $(LWIP)/src/include/lwip/init.h $(BEARSSL)/inc/bearssl.h
+$(OUT)/obj/%.o: %.c $(OUT)/obj/compile.flags examples/firmware.mk | $(LWIP)/src/include/lwip/init.h $(BEARSSL)/inc/bearssl.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  compile  $@')
 	$(Q)$(COMPILE) -c -o $@ $<
 
-# Holds the commands that things were made with, and is as old as their last change.
-$(OUT)/obj/flags: look
+# Each holds the command that things were made with, and is as old as its last change.
+$(OUT)/obj/compile.flags: COMMAND = $(COMPILE)
+$(OUT)/obj/link.flags: COMMAND = $(LINK)
+$(OUT)/obj/compile.flags $(OUT)/obj/link.flags: look
 	@mkdir -p $(@D)
-	@printf '%s\n' '$(subst ','\'',$(COMPILE) $(LINK))' | cmp -s - $@ || \
-	    printf '%s\n' '$(subst ','\'',$(COMPILE) $(LINK))' >$@
+	@printf '%s\n' '$(subst ','\'',$(COMMAND))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(COMMAND))' >$@
 .PHONY: look
 look:
 
