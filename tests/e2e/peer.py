@@ -27,6 +27,7 @@ class Peer(slixmpp.ClientXMPP):
     def __init__(self, options):
         super().__init__(options.jid, options.password)
         self.echo = options.echo
+        self.tasks = set()
         self.ca_certs = options.ca
         self.register_plugin("xep_0030")
         self.register_plugin("xep_0199")
@@ -40,15 +41,18 @@ class Peer(slixmpp.ClientXMPP):
         await self.get_roster()
         self.send_presence()
         tell("online", jid=self.boundjid.full)
-        reader = asyncio.StreamReader(limit=1 << 20)
-        await self.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        # Kept, because nobody else does: reader and tasks that only wait for each other are garbage.
+        self.reader = asyncio.StreamReader(limit=1 << 20)
+        await self.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self.reader), sys.stdin)
         while True:
-            line = await reader.readline()
+            line = await self.reader.readline()
             command = json.loads(line) if line else {"do": "quit"}
             if command["do"] == "quit":
                 self.disconnect()
                 return
-            asyncio.ensure_future(self.obey(command))
+            task = asyncio.ensure_future(self.obey(command))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
     def on_message(self, stanza):
         tell("message", **{"from": stanza["from"].full, "type": stanza["type"], "id": stanza["id"],
