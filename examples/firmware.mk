@@ -50,8 +50,9 @@ include examples/boards/$(BOARD).mk
 CROSS ?= arm-none-eabi-
 CPU_FLAGS ?= -mcpu=$(CPU) -mthumb --specs=nano.specs
 BOARD_START ?= startup_cortex_m.c
-CC := $(CROSS)gcc
-AR := $(CROSS)ar
+# Whatever the host is compiled with.
+override CC := $(CROSS)gcc
+override AR := $(CROSS)ar
 
 SECTIONS := -ffunction-sections -fdata-sections
 
