@@ -39,16 +39,16 @@
 #define TCP_OVERSIZE            0
 #define TCP_QUEUE_OOSEQ         0
 #define TCP_LISTEN_BACKLOG      0
-#define MEMP_NUM_TCP_PCB        3
+#define MEMP_NUM_TCP_PCB        2
 #define MEMP_NUM_TCP_PCB_LISTEN 1
-#define MEMP_NUM_TCP_SEG        8
+#define MEMP_NUM_TCP_SEG        6
 #define MEMP_NUM_UDP_PCB        2 /* DHCP, DNS */
 #define MEMP_NUM_PBUF           2
 
 /* Received frames lie in the pool, what is sent in the heap. */
 #define MEM_ALIGNMENT     4
-#define MEM_SIZE          1600
-#define PBUF_POOL_SIZE    4
+#define MEM_SIZE          1200
+#define PBUF_POOL_SIZE    3
 #define PBUF_POOL_BUFSIZE 592 /* a full segment with its headers */
 
 #define LWIP_STATS                0
