@@ -5,8 +5,8 @@
  *
  *   -plugin libcalls.so,functions=FILE,out=FILE
  *
- * functions: lines "ADDRESS KIND" in ascending order, hexadecimal; KIND is f, a function; h, the handler of
- * an exception; m, a function whose every call begins a new phase.
+ * functions: lines "ADDRESS KIND" in ascending order, hexadecimal; KIND is f, a function; m, one whose every
+ * call begins a new phase; h, the handler of an exception, whose calls do so, too.
  * out: "node ID PARENT FUNCTION" before a chain is first mentioned, FUNCTION being a line of the input from
  * 0; "ID COUNT" for what the phase that ends spent in that chain's last function itself; and at the end of
  * each phase "phase FUNCTION", whose call ended it, or -1 at the end of the run.
@@ -189,7 +189,7 @@ static void on_block(unsigned cpu, void *user)
         jump(block->function);
     }
     now.back = block->back;
-    if (entry && functions[block->function].kind == 'm') {
+    if (entry && functions[block->function].kind != 'f') {
         end_phase(block->function);
     }
 }
