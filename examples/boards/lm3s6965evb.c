@@ -77,6 +77,7 @@ void board_print(const char *text, size_t len)
 #define TIMER0_ICR  REG(0x40030024)
 #define TIMER0_LOAD REG(0x40030028)
 
+/* SysTick starts at 0, as clock_value does, and wraps at once. */
 static uint32_t clock_ms, clock_ticks, clock_value;
 
 /* SysTick counts down and wraps after 335 ms. Its interrupt calls this, too, so that no wrap goes unseen.
@@ -109,7 +110,6 @@ static void start_time(void)
     SYSTICK_LOAD = SYSTICK_MAX;
     SYSTICK_VALUE = 0;
     SYSTICK_CTRL = 7;
-    clock_value = SYSTICK_MAX;
     SYSCTL_RCGC1 |= 1u << 16;
     TIMER0_CTL = 0;
     TIMER0_CFG = 0;  /* 32 bits */
