@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from chip_board import Firmware, build, header  # noqa: E402
 from chip_lab import NearProsody  # noqa: E402
 from chip_memory import PAINT  # noqa: E402
-from harness import BUILD, Failure, make_pki, scratch  # noqa: E402
+from harness import BUILD, Failure, Peer, make_pki, scratch  # noqa: E402
 
 BOARD = "lm3s6965evb"
 KINDS = {"ECDSA": ("a.test", "ca"), "RSA": ("rsa.a.test", "rsaca")}  # of certificates: whose, and by which CA
@@ -116,3 +116,29 @@ class Painter:
                 if self.ask(f"M{at:x},{count:x}:{PAINT.hex() * (count // 4)}") != "OK":
                     raise Failure("QEMU did not paint the stack")
             self.ask("D")
+
+
+STAGES = ("TLS handshake", "login", "online")
+
+
+def stack_use(plan):
+    """The deepest use of the stack in each of the stages: from power-on until TLS is up, until the firmware is
+    online, and while it publishes and answers."""
+    painter = Painter(os.path.join(plan.server.scratch, "debugger"))
+    used = []
+    with Peer(plan.server, WATCHER) as watcher:
+        watcher.wait("online")
+        with plan.power_on("-gdb", painter.option()) as board:
+            board.wait(r"server verified, .*")
+            used.append(board.snapshot().stack()[0])
+            painter.paint(board.image)
+            sensor = board.online()
+            used.append(board.snapshot().stack()[0])
+            painter.paint(board.image)
+            next_reading(watcher, sensor)
+            next_reading(watcher, sensor)
+            watcher.do("message", to=sensor, body="read")
+            watcher.wait("message", **{"from": sensor})
+            snapshot = board.snapshot()
+            used.append(snapshot.stack()[0])
+    return used
