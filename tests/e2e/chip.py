@@ -99,9 +99,8 @@ def burst(lab):
 
 def refused(firmware, *complaint):
     """The firmware says why and nothing else, stays alive, and tries again later and later."""
-    for _ in range(4):
-        firmware.wait("closed")
-    same("console", firmware.said(), [*complaint, "closed"] * 4)
+    said = until("four attempts", lambda: firmware.said().count("closed") >= 4 and firmware.said())
+    same("console", said[:4 * (len(complaint) + 1)], [*complaint, "closed"] * 4)
     closed = [when for when, line in firmware.lines if line == "closed"][:4]
     # Half of 400, 800 and 1600 ms at least lie between them.
     if closed[3] - closed[0] < 1:
@@ -147,8 +146,12 @@ def bad_certificate(base, pki, which, tls):
 
 def wrong_password(lab):
     with lab.firmware(password="Secret", retry_ms=400, retry_max_ms=1600) as firmware:
-        secured = [firmware.wait(pattern).group(0) for pattern in ("server verified, TLS 1.2", "  .*")]
-        refused(firmware, *secured, "error AUTH", "  condition not-authorized")
+        firmware.wait("closed")
+        complaint = firmware.said()[:-1]
+        same("complaint", [line for line in complaint if not line.startswith("  ")],
+             ["server verified, TLS 1.2", "error AUTH"])
+        same("condition", complaint[3], "  condition not-authorized")
+        refused(firmware, *complaint)
 
 
 def large_record(base, pki):
@@ -172,9 +175,9 @@ def large_record(base, pki):
 
 def by_name(lab):
     """Through lwIP's resolver: a name that does not exist yet, then one that does."""
-    names = NameServer({})
+    names = NameServer({}, 45353)
     # lwIP would ask the name server that QEMU announces, on port 53.
-    more = (f"CPPFLAGS=-DDNS_SERVER_PORT={names.port} -DLWIP_DHCP_PROVIDE_DNS_SERVERS=0 "
+    more = (f"CPPFLAGS=-DDNS_SERVER_PORT={names.port} -DLWIP_DHCP_MAX_DNS_SERVERS=0 "
             "'-DDNS_SERVER_ADDRESS(a)=IP_ADDR4(a,10,0,2,2)'",)
     with lab.firmware(host="xmpp.a.test", more=more) as firmware:
         firmware.wait("error LOOKUP")
@@ -190,7 +193,7 @@ def ipv6(lab):
     way_in = Forward("::1", (lab.server.address, lab.server.port))
     with lab.firmware(host=HOST6, port=way_in.port, more=("CPPFLAGS=-DLWIP_IPV6=1",)) as firmware:
         lab.ask(firmware.online())
-        same("connections over IPv6", way_in.accepted, 1)
+        same("came by IPv6", way_in.accepted > 0, True)
         firmware.check_stack(f"{lab.name}, IPv6")
     way_in.stop()
 

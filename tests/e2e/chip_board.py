@@ -59,8 +59,9 @@ def make(board, *arguments):
 
 
 def build(target, board, settings, more=()):
-    """Builds the firmware and puts it to target. Builds that differ in their settings alone share all but main.o."""
-    key = hashlib.sha256(repr(sorted(more)).encode()).hexdigest()[:8] if more else "plain"
+    """Builds the firmware and puts it to target. Builds that differ in their settings alone share all but main.o,
+    those that differ in a number the folder."""
+    key = hashlib.sha256(re.sub(r"=\d+", "", repr(sorted(more))).encode()).hexdigest()[:8] if more else "plain"
     out = os.path.join(BUILD, "e2e", f"{board}-{key}")
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "lock"), "w", encoding="utf-8") as lock:

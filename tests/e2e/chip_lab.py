@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A server where an emulated board can reach it, somebody who watches, and the questions that tests ask."""
 
+import itertools
 import os
 import re
 
@@ -32,9 +33,16 @@ class Lab:
         self.base, self.pki = directory(base, name or kind.name), pki
         self.server = kind(self.base, pki, USERS, USERS).start()
         self.name = self.server.name
+        self.questions = itertools.count()
+        self.watcher = None
+        self.watch()
+
+    def watch(self):
+        """Whoever watches logs in; again, where the server was gone."""
+        if self.watcher:
+            self.watcher.stop()
         self.watcher = Peer(self.server, "watcher@a.test")
         self.watcher.full = self.watcher.wait("online")["jid"]
-        self.questions = 0
 
     def firmware(self, board="lm3s6965evb", tls="start", rsa=False, **settings):
         settings.setdefault("jid", "rita@rsa.a.test" if rsa else "alice@a.test")
@@ -43,8 +51,7 @@ class Lab:
 
     def send(self, jid, body="read", **fields):
         """Sends a message that can be told apart from all others; returns how."""
-        self.questions += 1
-        thread = f"question-{self.questions}"
+        thread = f"question-{next(self.questions)}"
         self.watcher.do("message", to=jid, body=body, thread=thread, **fields)
         return thread
 

@@ -97,10 +97,14 @@ class Relay:
 class NameServer:
     """Answers questions for A and AAAA from a dictionary: name to address or None; others do not exist."""
 
-    def __init__(self, names, address="127.0.0.1"):
+    def __init__(self, names, port):
+        """port is where to be if that is free: lwIP is compiled for it."""
         self.names, self.asked = names, []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address, 0))
+        try:
+            self.socket.bind(("127.0.0.1", port))
+        except OSError:
+            self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._run, daemon=True).start()
 
