@@ -9,8 +9,8 @@
  * Until secure() is called, bytes pass straight through; none is kept here, so none that arrived in the
  * clear can show up inside TLS.
  *
- * Four fields of BearSSL's visible engine struct are used that have no function: saved_finished,
- * shutdown_recv, record_type_out and log_max_frag_len (BearSSL 0.6).
+ * Six fields of BearSSL's visible engine struct are used that have no function: saved_finished,
+ * shutdown_recv, record_type_out, log_max_frag_len, ibuf_len and obuf_len (BearSSL 0.6).
  */
 #include "port/bearssl.h"
 
@@ -22,18 +22,32 @@ enum { STATE_CLOSED, STATE_OPENING, STATE_PLAIN, STATE_HANDSHAKE, STATE_SECURE, 
  * handshake takes some 30. */
 #define READS_MAX 256
 
+#define TIME_MAX 0x7FFFFFFFFF /* seconds since 1970; no certificate lives that long */
+
+#define OVERHEAD (XMPP_TINY_BEARSSL_IN_MIN - 512) /* of a record: 5 header, 8 nonce, 16 tag */
+
 #define RECORD_ALERT 21 /* record type [RFC5246 6.2.1] */
 
-/* ---- Errors ------------------------------------------------------------------------------------ */
+/* ---- Errors ------------------------------------------------------------------------------------
+ * What a failure's detail is, by XMPP_TINY_ENABLE_NAMES: 0 nothing; 1 what one cannot know without it,
+ * which is BearSSL's number and the remedy for large records; 2 sentences. */
 
-#if XMPP_TINY_ENABLE_NAMES
+#define TOO_LARGE \
+    "a record exceeds the buffer: the server ignores the length asked for; make `in` of struct " \
+    "xmpp_tiny_bearssl_config " TEXT_OF(XMPP_TINY_BEARSSL_IN_MAX) " bytes, which holds any record"
+#define TEXT_OF(x)  TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
+#if XMPP_TINY_ENABLE_NAMES > 1
+#define SENTENCE(text) text
+
 static const char *const error_texts[] = {
     [BR_ERR_BAD_PARAM] = "the server's certificate chain is empty, or a parameter is wrong",
     [BR_ERR_BAD_STATE] = "wrong state",
     [BR_ERR_UNSUPPORTED_VERSION] = "the server does not speak TLS 1.2",
     [BR_ERR_BAD_VERSION] = "a record has another TLS version",
     [BR_ERR_BAD_LENGTH] = "a record has a wrong length",
-    [BR_ERR_TOO_LARGE] = "a record exceeds the buffer",
+    [BR_ERR_TOO_LARGE] = TOO_LARGE,
     [BR_ERR_BAD_MAC] = "a record does not decrypt",
     [BR_ERR_NO_RANDOM] = "no random numbers",
     [BR_ERR_UNKNOWN_TYPE] = "a record has an unknown type",
@@ -145,8 +159,9 @@ static const char *alert_text(int alert)
     }
 }
 
-static const char *error_text(int error)
+static const char *error_text(struct xmpp_tiny_bearssl *t, int error)
 {
+    (void)t;
     if (error >= BR_ERR_SEND_FATAL_ALERT) {
         return "fatal alert sent";
     }
@@ -155,9 +170,30 @@ static const char *error_text(int error)
     }
     return (size_t)error < sizeof error_texts / sizeof error_texts[0] ? error_texts[error] : NULL;
 }
-#else
-static const char *error_text(int error)
+#elif XMPP_TINY_ENABLE_NAMES > 0
+#define SENTENCE(text) NULL
+
+static const char *error_text(struct xmpp_tiny_bearssl *t, int error)
 {
+    static const char words[] = "BearSSL error ";
+    char *at = t->number + sizeof words - 1;
+
+    if (error == BR_ERR_TOO_LARGE) {
+        return TOO_LARGE;
+    }
+    memcpy(t->number, words, sizeof words - 1);
+    at[0] = (char)('0' + error / 100 % 10);
+    at[1] = (char)('0' + error / 10 % 10);
+    at[2] = (char)('0' + error % 10);
+    at[3] = '\0';
+    return t->number;
+}
+#else
+#define SENTENCE(text) NULL
+
+static const char *error_text(struct xmpp_tiny_bearssl *t, int error)
+{
+    (void)t;
     (void)error;
     return NULL;
 }
@@ -198,7 +234,7 @@ static int not_open(struct xmpp_tiny_bearssl *t)
 {
     bool closed = t->state == STATE_CLOSED;
 
-    (void)fail(t, XMPP_TINY_ERR_BUG, "the connection is not open");
+    (void)fail(t, XMPP_TINY_ERR_BUG, SENTENCE("the connection is not open"));
     t->state = closed ? STATE_CLOSED : STATE_FAILED;
     return XMPP_TINY_IO_FAILED;
 }
@@ -252,7 +288,7 @@ static int engine_end(struct xmpp_tiny_bearssl *t)
     if (error > BR_ERR_X509_OK && error < 64) {
         alert_certificate(t, error);
     }
-    return fail(t, error_code(error), error_text(error));
+    return fail(t, error_code(error), error_text(t, error));
 }
 
 static bool engine_closed(const struct xmpp_tiny_bearssl *t)
@@ -280,7 +316,8 @@ static int push(struct xmpp_tiny_bearssl *t)
             return n;
         }
         if (n == 0 || (n > 0 && (size_t)n > len)) {
-            return fail(t, XMPP_TINY_ERR_BUG, "the inner stream's write() returned an impossible count");
+            return fail(t, XMPP_TINY_ERR_BUG,
+                        SENTENCE("the inner stream's write() returned an impossible count"));
         }
         if (n < 0) {
             return t->client.eng.shutdown_recv ? 1 : fail_inner(t);
@@ -306,11 +343,12 @@ static int pull(struct xmpp_tiny_bearssl *t)
     }
     if (n == 0) {
         return fail(t, XMPP_TINY_ERR_TRUNCATED,
-                    t->state == STATE_HANDSHAKE ? "the server ended the connection during the handshake"
-                                                : "the connection ended without close_notify");
+                    t->state == STATE_HANDSHAKE
+                        ? SENTENCE("the server ended the connection during the handshake")
+                        : SENTENCE("the connection ended without close_notify"));
     }
     if (n > 0 && (size_t)n > len) {
-        return fail(t, XMPP_TINY_ERR_BUG, "the inner stream's read() returned an impossible count");
+        return fail(t, XMPP_TINY_ERR_BUG, SENTENCE("the inner stream's read() returned an impossible count"));
     }
     if (n < 0) {
         return fail_inner(t);
@@ -336,34 +374,52 @@ static bool set_time(struct xmpp_tiny_bearssl *t)
 {
     const struct xmpp_tiny_platform *platform = t->config->platform;
     int64_t now = platform->unix_time == NULL ? 0 : platform->unix_time(platform->ctx);
+    uint32_t days;
 
     if (now < t->config->time_floor) {
         now = t->config->time_floor;
     }
-    if (now <= 0) {
+    if (now <= 0 || now > TIME_MAX) {
         return false;
     }
-    /* BearSSL counts days from 1 January of the year 0; 719,528 of them lie before 1970. */
-    br_x509_minimal_set_time(&t->leaf.minimal, (uint32_t)(now / 86400) + 719528U, (uint32_t)(now % 86400));
+    /* BearSSL counts days from 1 January of the year 0; 719,528 of them lie before 1970. A day is 675
+     * times 128 seconds: no 64-bit division gets linked. */
+    days = (uint32_t)(now >> 7) / 675;
+    br_x509_minimal_set_time(&t->leaf.minimal, days + 719528U, (uint32_t)now - days * 86400U);
     return true;
 }
 
-/* BearSSL asks servers for fragments that fit the smaller of both buffers. Only the input matters for
- * what the server may send; what we send stays within max_frag_len all the same. */
+/* BearSSL demands room for the overhead of its CBC suites and asks servers for fragments that fit the
+ * smaller of both buffers. There is no CBC here, and only the input matters for what a server may send;
+ * so BearSSL is told of buffers larger by the difference in overhead, and then what is the case. What
+ * we send stays within max_frag_len, for which there is room in both. */
 static void set_buffers(struct xmpp_tiny_bearssl *t)
 {
     const struct xmpp_tiny_bearssl_config *config = t->config;
     br_ssl_engine_context *engine = &t->client.eng;
+    size_t in = config->in_size, out = config->out == NULL ? in : config->out_size;
     unsigned char log = 14;
 
-    br_ssl_engine_set_buffers_bidi(engine, config->in, config->in_size, config->out, config->out_size);
-    if (config->in_size < XMPP_TINY_BEARSSL_IN_MAX) {
+    br_ssl_engine_set_buffers_bidi(engine, config->in, in + 325 - OVERHEAD, config->out, out + 85 - OVERHEAD);
+    engine->ibuf_len = in;
+    engine->obuf_len = out;
+    if (in < XMPP_TINY_BEARSSL_IN_MAX) {
         log = 12;
-        while (log > 9 && config->in_size < ((size_t)1 << log) + 325) {
+        while (log > 9 && in < ((size_t)1 << log) + OVERHEAD) {
             log--;
         }
     }
     engine->log_max_frag_len = log;
+}
+
+static bool copy_name(char *text, size_t size, struct xmpp_tiny_str name)
+{
+    if (name.len == 0 || name.len >= size) {
+        return false;
+    }
+    memcpy(text, name.ptr, name.len);
+    text[name.len] = '\0';
+    return strlen(text) == name.len;
 }
 
 static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str name)
@@ -373,16 +429,16 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     char text[256];
     unsigned char seed[32];
 
-    if (name.len == 0 || name.len >= sizeof text || memchr(name.ptr, 0, name.len) != NULL) {
-        return fail(t, XMPP_TINY_ERR_CERT_NAME, "the name to verify is empty, too long or malformed");
+    if (!copy_name(text, sizeof text, name)) {
+        return fail(t, XMPP_TINY_ERR_CERT_NAME,
+                    SENTENCE("the name to verify is empty, too long or malformed"));
     }
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = '\0';
 
     br_ssl_client_zero(&t->client);
     xmpp_tiny_bearssl_leaf_init_(&t->leaf, config->anchors, config->anchor_count);
     if (!set_time(t)) {
-        return fail(t, XMPP_TINY_ERR_CLOCK, "the platform knows no time and no floor is configured");
+        return fail(t, XMPP_TINY_ERR_CLOCK,
+                    SENTENCE("the platform knows no time and no floor is configured"));
     }
     if (!config->platform->random(config->platform->ctx, seed, sizeof seed)) {
         return fail(t, XMPP_TINY_ERR_RANDOM, NULL);
@@ -425,7 +481,7 @@ static int op_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
         }
         if (engine_closed(t)) {
             if (engine_end(t) == 0) {
-                (void)fail(t, XMPP_TINY_ERR_TLS, "the server closed TLS during the handshake");
+                (void)fail(t, XMPP_TINY_ERR_TLS, SENTENCE("the server closed TLS during the handshake"));
             }
             return XMPP_TINY_IO_FAILED;
         }
@@ -449,7 +505,7 @@ static int op_open(struct xmpp_tiny_stream *s, struct xmpp_tiny_str host, uint16
     int n;
 
     if (t->state != STATE_CLOSED && t->state != STATE_OPENING) {
-        return fail(t, XMPP_TINY_ERR_BUG, "open() on a connection that is open");
+        return fail(t, XMPP_TINY_ERR_BUG, SENTENCE("open() on a connection that is open"));
     }
     t->state = STATE_OPENING;
     t->spoke = false;
@@ -521,7 +577,7 @@ static int secure_write(struct xmpp_tiny_bearssl *t, const void *buf, size_t len
             return XMPP_TINY_IO_FAILED;
         }
         if (engine_closed(t) || engine->shutdown_recv) {
-            return fail(t, XMPP_TINY_ERR_ENDED, "the server has closed TLS");
+            return fail(t, XMPP_TINY_ERR_ENDED, SENTENCE("the server has closed TLS"));
         }
         record = br_ssl_engine_sendapp_buf(engine, &room);
         if (record == NULL) {

@@ -2,8 +2,8 @@
  *
  * TLS 1.2 with BearSSL, as a stream laid over any other stream; hash functions and HMAC for the core.
  *
- * Memory: struct xmpp_tiny_bearssl is some 7 KB on a 32-bit machine, the record buffers are yours, and
- * the handshake takes 4 to 5.5 KB of stack. Nothing is allocated. No call waits for the network, but
+ * Memory: struct xmpp_tiny_bearssl is 6.8 KB on a 32-bit machine, the record buffers are yours, and
+ * the handshake takes 3.4 to 4.9 KB of stack. Nothing is allocated. No call waits for the network, but
  * secure() computes: one call may take as long as one elliptic curve operation (tens of millions of
  * instructions on a small core).
  *
@@ -13,8 +13,8 @@
  * never above a single one, so not "*.com"); and server authentication allowed if the certificate
  * limits its use. Renegotiation is refused, sessions are not resumed.
  *
- * Flash, on Cortex-M3 with -Os: 62 KB with all of BearSSL that it links; 54 KB with BearSSL's 31-bit
- * code (port/bearssl_profile.c); 3.6 KB of it are texts, left out with XMPP_TINY_ENABLE_NAMES 0.
+ * Flash, on Cortex-M3 with -Os: 58 KB with all there is to choose below, 34 KB with the least. On top of
+ * that come 3.9 KB of sentences for the details of errors with XMPP_TINY_ENABLE_NAMES 2.
  */
 #ifndef XMPP_TINY_PORT_BEARSSL_H
 #define XMPP_TINY_PORT_BEARSSL_H
@@ -27,15 +27,88 @@
 extern "C" {
 #endif
 
-/* P-384, which many public certificate authorities sign with; 0 saves 2.1 KB of flash. */
-#ifndef XMPP_TINY_BEARSSL_ENABLE_P384
+/* ---- Choice of algorithms -----------------------------------------------------------------------
+ * Only what is chosen gets linked. All of these may stand in XMPP_TINY_CONFIG_FILE; they must be the same
+ * in every file of a program. P-256 and SHA-256 are always there. Prices are flash on Cortex-M3. */
+#ifndef XMPP_TINY_BEARSSL_ENABLE_CHACHA20 /* 1: ChaCha20-Poly1305, 2.4 KB */
+#define XMPP_TINY_BEARSSL_ENABLE_CHACHA20 1
+#endif
+#ifndef XMPP_TINY_BEARSSL_ENABLE_AES /* 1: AES-128-GCM and, with SHA-384, AES-256-GCM, 3.8 KB */
+#define XMPP_TINY_BEARSSL_ENABLE_AES 1
+#endif
+#ifndef XMPP_TINY_BEARSSL_ENABLE_ECDSA /* 1: servers and authorities with EC keys, 0.9 KB */
+#define XMPP_TINY_BEARSSL_ENABLE_ECDSA 1
+#endif
+#ifndef XMPP_TINY_BEARSSL_ENABLE_RSA /* 1: servers and authorities with RSA keys, 1.1 KB */
+#define XMPP_TINY_BEARSSL_ENABLE_RSA 1
+#endif
+/* 1: SHA-384 and SHA-512 in certificates and TLS, 4.1 KB; most of it is the hash that
+ * XMPP_TINY_ENABLE_SHA512 links as well, so both have to be 0 to save it. */
+#ifndef XMPP_TINY_BEARSSL_ENABLE_SHA384
+#define XMPP_TINY_BEARSSL_ENABLE_SHA384 1
+#endif
+#ifndef XMPP_TINY_BEARSSL_ENABLE_P384 /* 1: P-384, the curve of many public authorities, 2.1 KB */
 #define XMPP_TINY_BEARSSL_ENABLE_P384 1
 #endif
+#ifndef XMPP_TINY_BEARSSL_ENABLE_X25519 /* 1: X25519, a faster key exchange than P-256, 6.8 KB */
+#define XMPP_TINY_BEARSSL_ENABLE_X25519 1
+#endif
+/* 1: P-256 and X25519 have code of their own; 0: handshakes take 2.3 times as long, 14.7 KB less, and
+ * then P-384 costs nothing and X25519 1.5 KB. */
+#ifndef XMPP_TINY_BEARSSL_ENABLE_FAST_EC
+#define XMPP_TINY_BEARSSL_ENABLE_FAST_EC 1
+#endif
+/* 1: big numbers in 15-bit words; 0: in 31-bit words, twice as fast and 7.7 KB less (the same size without
+ * FAST_EC). That multiplies 32x32->64, which ARMv6-M lacks and ARMv7-M without DSP does in a time that
+ * depends on the numbers: there 1 keeps secrets from whoever can measure it. */
+#ifndef XMPP_TINY_BEARSSL_I15
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_7M__)
+#define XMPP_TINY_BEARSSL_I15 1
+#else
+#define XMPP_TINY_BEARSSL_I15 0
+#endif
+#endif
 
-#define XMPP_TINY_BEARSSL_IN_MIN  837   /* records of 512 bytes */
-#define XMPP_TINY_BEARSSL_OUT_MIN 597   /* likewise */
-#define XMPP_TINY_BEARSSL_IN_MAX  16709 /* any record there can be */
-#define XMPP_TINY_BEARSSL_OUT_MAX 16469 /* likewise */
+#if XMPP_TINY_BEARSSL_I15 < 0 || XMPP_TINY_BEARSSL_I15 > 1
+#error "XMPP_TINY_BEARSSL_I15 must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_CHACHA20 < 0 || XMPP_TINY_BEARSSL_ENABLE_CHACHA20 > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_CHACHA20 must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_AES < 0 || XMPP_TINY_BEARSSL_ENABLE_AES > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_AES must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_ECDSA < 0 || XMPP_TINY_BEARSSL_ENABLE_ECDSA > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_ECDSA must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_RSA < 0 || XMPP_TINY_BEARSSL_ENABLE_RSA > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_RSA must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_SHA384 < 0 || XMPP_TINY_BEARSSL_ENABLE_SHA384 > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_SHA384 must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_P384 < 0 || XMPP_TINY_BEARSSL_ENABLE_P384 > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_P384 must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_X25519 < 0 || XMPP_TINY_BEARSSL_ENABLE_X25519 > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_X25519 must be 0 or 1"
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_FAST_EC < 0 || XMPP_TINY_BEARSSL_ENABLE_FAST_EC > 1
+#error "XMPP_TINY_BEARSSL_ENABLE_FAST_EC must be 0 or 1"
+#endif
+#if !XMPP_TINY_BEARSSL_ENABLE_CHACHA20 && !XMPP_TINY_BEARSSL_ENABLE_AES
+#error "TLS needs a cipher: set XMPP_TINY_BEARSSL_ENABLE_CHACHA20 or XMPP_TINY_BEARSSL_ENABLE_AES to 1"
+#endif
+#if !XMPP_TINY_BEARSSL_ENABLE_ECDSA && !XMPP_TINY_BEARSSL_ENABLE_RSA
+#error "servers need keys: set XMPP_TINY_BEARSSL_ENABLE_ECDSA or XMPP_TINY_BEARSSL_ENABLE_RSA to 1"
+#endif
+
+/* ---- Connection ---------------------------------------------------------------------------------
+ * Sizes of record buffers: a record is up to 29 bytes longer than the data in it. */
+#define XMPP_TINY_BEARSSL_IN_MIN  541   /* records of 512 bytes */
+#define XMPP_TINY_BEARSSL_OUT_MIN 541   /* likewise */
+#define XMPP_TINY_BEARSSL_IN_MAX  16413 /* any record there can be */
+#define XMPP_TINY_BEARSSL_OUT_MAX 16413 /* likewise */
 
 /* Who we are, for SASL EXTERNAL: a certificate chain, our own certificate first, and its key. */
 struct xmpp_tiny_bearssl_identity {
@@ -53,16 +126,16 @@ void xmpp_tiny_bearssl_rsa(br_ssl_client_context *client, const struct xmpp_tiny
 struct xmpp_tiny_bearssl_config {
     struct xmpp_tiny_stream *inner;
     const struct xmpp_tiny_platform *platform; /* random and unix_time are used */
-    /* Whom to trust: CAs, or servers' own certificates. As C source they come from `brssl ta FILE`, a
-     * tool that BearSSL's own Makefile builds. */
+    /* Whom to trust: CAs, or servers' own certificates. As C source they come from BearSSL's
+     * tool, `brssl ta FILE`; port/bearssl.mk builds it. */
     const br_x509_trust_anchor *anchors;
     size_t anchor_count;
     /* Record buffers. Servers are asked to keep to the largest of 512, 1,024, 2,048 and 4,096 bytes
-     * that fits `in` [RFC6066 4]; not all do, and a record too large ends the connection with
-     * TLS_RECORD. From XMPP_TINY_BEARSSL_IN_MAX on every record fits and nothing is asked.
-     * out NULL: `in` serves both directions. That saves RAM, but nothing can be sent while a record
-     * is partly received or read: an application that answers XMPP_TINY_ERR_AGAIN to wait for room
-     * may then wait until the timeout. */
+     * that fits `in` with 29 bytes more [RFC6066 4]; not all do, and a record too large ends the connection
+     * with TLS_RECORD. From XMPP_TINY_BEARSSL_IN_MAX on every record fits and nothing is asked. out NULL:
+     * `in` serves both directions. That saves RAM, but nothing can be sent while a record is partly received
+     * or read: an application that answers XMPP_TINY_ERR_AGAIN to wait for room may then wait until the
+     * timeout. */
     void *in;
     size_t in_size;
     void *out;
@@ -75,13 +148,20 @@ struct xmpp_tiny_bearssl_config {
     int64_t time_floor;
 };
 
+/* The longest hash context there is a use for. */
+#if XMPP_TINY_BEARSSL_ENABLE_SHA384
+typedef br_hash_compat_context xmpp_tiny_bearssl_hash_;
+#else
+typedef br_sha256_context xmpp_tiny_bearssl_hash_;
+#endif
+
 /* The server's own certificate on its way through BearSSL's check. */
 struct xmpp_tiny_bearssl_leaf_ {
     const br_x509_class *vtable;
     br_x509_minimal_context minimal;
     union {
-        br_hash_compat_context running; /* of the leaf's bytes */
-        uint8_t digest[64];
+        xmpp_tiny_bearssl_hash_ running; /* of the leaf's bytes */
+        uint8_t digest[XMPP_TINY_BEARSSL_ENABLE_SHA384 ? 64 : 32];
     } hash;
     const char *name;     /* to be found */
     uint16_t at, left;    /* bytes seen; bytes left of the element being read */
@@ -101,6 +181,9 @@ struct xmpp_tiny_bearssl {
     const struct xmpp_tiny_bearssl_config *config;
     const char *detail;
     int error;
+#if XMPP_TINY_ENABLE_NAMES == 1
+    char number[20]; /* "BearSSL error 62" */
+#endif
     uint8_t state;
     bool spoke;          /* bytes were sent in the clear: STARTTLS */
     const char *alpn[1]; /* application protocols offered */
@@ -120,8 +203,8 @@ const char *xmpp_tiny_bearssl_suite(const struct xmpp_tiny_bearssl *t);
  * BearSSL's: 1.2 KB with SHA-1 and SHA-256, 1.8 KB with SHA-512. */
 extern const struct xmpp_tiny_crypto xmpp_tiny_bearssl_crypto;
 
-/* Chooses suites, curves and implementations. It is alone in port/bearssl_profile.c: link a function of
- * the same name instead to choose others. */
+/* Chooses suites, curves and implementations as configured above. It is alone in port/bearssl_profile.c:
+ * link a function of the same name instead to choose others. Suites have to be AEAD. */
 void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509);
 
 /* Sets up the check of the server's certificate; port/bearssl_leaf.c. Private. */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # BearSSL for port/bearssl: include this after BUILD, CC and BEARSSL are set.
-# Gives $(BUILD)/libbearssl.a and BEARSSL_CPPFLAGS. BEARSSL=DIR names a source tree of your own; one of
+# Gives BEARSSL_CPPFLAGS, $(BUILD)/libbearssl.a and, for hosts, $(BUILD)/brssl: BearSSL's command line
+# tool, whose `brssl ta FILE` makes C of certificates. BEARSSL=DIR names a source tree of your own; one of
 # the default names is fetched when it is missing.
 
 BUILD ?= build
@@ -17,6 +18,10 @@ $(BUILD)/libbearssl.a: $(BEARSSL)/inc/bearssl.h port/bearssl.mk
 	@+$(MAKE) -s --no-print-directory -f port/bearssl.mk BEARSSL_INNER=1 \
 	    BUILD='$(BUILD)' CC='$(CC)' AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(BEARSSL_CFLAGS)' archive
 
+$(BUILD)/brssl: $(BUILD)/libbearssl.a
+	@echo "  BearSSL  $@"
+	@$(CC) -O1 -w -I$(BEARSSL)/inc -o $@ $(BEARSSL)/tools/*.c $(BUILD)/libbearssl.a
+
 $(BEARSSL)/inc/bearssl.h:
 ifneq ($(filter build/bearssl $(BUILD)/bearssl,$(BEARSSL)),)
 	@echo "  fetch    $(BEARSSL)"
@@ -28,6 +33,9 @@ endif
 else
 
 BEARSSL_SOURCES := $(wildcard $(BEARSSL)/src/*.c $(BEARSSL)/src/*/*.c)
+# Without an operating system there is no clock and no /dev/urandom for BearSSL to look for; but some C
+# libraries claim to be POSIX, and BearSSL's look at the clock links them with it.
+BEARSSL_BARE := $(if $(filter __unix__ __APPLE__,$(shell $(CC) -dM -E - </dev/null)),,-DBR_USE_UNIX_TIME=0 -DBR_USE_URANDOM=0)
 BEARSSL_OBJECTS := $(BEARSSL_SOURCES:$(BEARSSL)/src/%.c=$(BUILD)/bearssl.o/%.o)
 
 .PHONY: archive
@@ -37,6 +45,6 @@ archive: $(BEARSSL_OBJECTS)
 
 $(BUILD)/bearssl.o/%.o: $(BEARSSL)/src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BEARSSL_CFLAGS) -I$(BEARSSL)/src -I$(BEARSSL)/inc -w -c -o $@ $<
+	$(CC) $(BEARSSL_CFLAGS) $(BEARSSL_BARE) -I$(BEARSSL)/src -I$(BEARSSL)/inc -w -c -o $@ $<
 
 endif

@@ -128,18 +128,26 @@ static uint8_t fold(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
 }
 
+/* A name from its first dot on; empty if there is none. */
+static const char *above(const char *name)
+{
+    while (*name != '\0' && *name != '.') {
+        name++;
+    }
+    return name;
+}
+
 /* A dNSName of this length begins: what can it still be? A wildcard "*.im.example" is compared with the
  * name from its first dot on, and needs a second dot there. */
 static void name_begin(struct xmpp_tiny_bearssl_leaf_ *leaf)
 {
-    const char *rest = strchr(leaf->name, '.');
+    const char *rest = above(leaf->name);
 
     leaf->flags &= (uint8_t) ~(FLAG_EXACT | FLAG_WILD);
     if (leaf->length == strlen(leaf->name)) {
         leaf->flags |= FLAG_EXACT;
     }
-    if (rest != NULL && rest != leaf->name && strchr(rest + 1, '.') != NULL &&
-        leaf->length == 1 + strlen(rest)) {
+    if (*rest != '\0' && rest != leaf->name && *above(rest + 1) != '\0' && leaf->length == 1 + strlen(rest)) {
         leaf->flags |= FLAG_WILD;
     }
 }
@@ -154,7 +162,7 @@ static void name_byte(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
     }
     if ((leaf->flags & FLAG_WILD) != 0) {
         if (index > 0) {
-            wanted = (uint8_t)strchr(leaf->name, '.')[index - 1];
+            wanted = (uint8_t)above(leaf->name)[index - 1];
         }
         if (fold(c) != fold(wanted)) {
             leaf->flags &= (uint8_t)~FLAG_WILD;
@@ -397,7 +405,7 @@ static void append(const br_x509_class **ctx, const unsigned char *data, size_t 
         walk(leaf, data, len);
         if (first && leaf->algorithm != 0) {
             const br_hash_class *hash = br_multihash_getimpl(&leaf->minimal.mhash, leaf->algorithm);
-            if (hash != NULL) {
+            if (hash != NULL && hash->context_size <= sizeof leaf->hash.running) {
                 hash->init(&leaf->hash.running.vtable);
             }
         }
@@ -411,7 +419,7 @@ static void append(const br_x509_class **ctx, const unsigned char *data, size_t 
 static void end_cert(const br_x509_class **ctx)
 {
     struct xmpp_tiny_bearssl_leaf_ *leaf = self(ctx);
-    uint8_t digest[64];
+    uint8_t digest[sizeof leaf->hash.digest];
 
     if (leaf->certificates == 1) {
         const br_hash_class *hash = leaf->hash.running.vtable;

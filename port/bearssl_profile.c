@@ -7,55 +7,48 @@
  */
 #include "port/bearssl.h"
 
-/* Multiplication 32x32->64 is missing on ARMv6-M and its time depends on the data on ARMv7-M without
- * DSP, so BearSSL's 15-bit code is right there. Define as 0 to have the faster and smaller 31-bit code. */
-#ifndef XMPP_TINY_BEARSSL_I15
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_7M__)
-#define XMPP_TINY_BEARSSL_I15 1
-#else
-#define XMPP_TINY_BEARSSL_I15 0
-#endif
-#endif
-
 #if XMPP_TINY_BEARSSL_I15
-#define P256         br_ec_p256_m15
-#define X25519       br_ec_c25519_m15
-#define PRIME        br_ec_prime_i15
 #define ECDSA_VERIFY br_ecdsa_i15_vrfy_asn1
 #define RSA_VERIFY   br_rsa_i15_pkcs1_vrfy
+#define PRIME        br_ec_prime_i15
+#define FAST_P256    br_ec_p256_m15
+#define FAST_X25519  br_ec_c25519_m15
+#define SMALL_X25519 br_ec_c25519_i15
 #else
-#define P256         br_ec_p256_m31
-#define X25519       br_ec_c25519_m31
-#define PRIME        br_ec_prime_i31
 #define ECDSA_VERIFY br_ecdsa_i31_vrfy_asn1
 #define RSA_VERIFY   br_rsa_i31_pkcs1_vrfy
+#define PRIME        br_ec_prime_i31
+#define FAST_P256    br_ec_p256_m31
+#define FAST_X25519  br_ec_c25519_m31
+#define SMALL_X25519 br_ec_c25519_i31
 #endif
 
 /* ---- Curves ------------------------------------------------------------------------------------
- * br_ec_all_* without P-521 and, if so configured, without the generic code that P-384 needs. */
+ * br_ec_all_* with the curves that were chosen. Each has one implementation, so what BearSSL calls for
+ * a curve is handed on to that. */
 
-#if XMPP_TINY_BEARSSL_ENABLE_P384
-#define CURVES (1U << BR_EC_secp256r1 | 1U << BR_EC_secp384r1 | 1U << BR_EC_curve25519)
-
-static const br_ec_impl *curve_impl(int curve)
-{
-    switch (curve) {
-    case BR_EC_curve25519:
-        return &X25519;
-    case BR_EC_secp384r1:
-        return &PRIME;
-    default:
-        return &P256;
-    }
-}
+#if XMPP_TINY_BEARSSL_ENABLE_FAST_EC
+#define P256   FAST_P256
+#define X25519 FAST_X25519
 #else
-#define CURVES (1U << BR_EC_secp256r1 | 1U << BR_EC_curve25519)
+#define P256   PRIME
+#define X25519 SMALL_X25519
+#endif
+
+#define CURVES \
+    (1U << BR_EC_secp256r1 | (unsigned)XMPP_TINY_BEARSSL_ENABLE_P384 << BR_EC_secp384r1 | \
+     (unsigned)XMPP_TINY_BEARSSL_ENABLE_X25519 << BR_EC_curve25519)
 
 static const br_ec_impl *curve_impl(int curve)
 {
-    return curve == BR_EC_curve25519 ? &X25519 : &P256;
+    if (XMPP_TINY_BEARSSL_ENABLE_X25519 && curve == BR_EC_curve25519) {
+        return &X25519;
+    }
+    if (XMPP_TINY_BEARSSL_ENABLE_P384 && curve == BR_EC_secp384r1) {
+        return &PRIME;
+    }
+    return &P256;
 }
-#endif
 
 static const unsigned char *ec_generator(int curve, size_t *len)
 {
@@ -93,15 +86,51 @@ static const br_ec_impl ec = {
     CURVES, ec_generator, ec_order, ec_xoff, ec_mul, ec_mulgen, ec_muladd,
 };
 
-/* ---- Profile -----------------------------------------------------------------------------------
- * SHA-1 is absent: TLS 1.2 with these suites has no use for it, and certificates must not. ChaCha20
- * comes first because it is the fastest where AES has no hardware. */
+/* ---- Ciphers -----------------------------------------------------------------------------------
+ * ChaCha20 comes first because it is the fastest where AES has no hardware. A machine that is to do
+ * without 32x32->64 does without it here as well; another gets the best that BearSSL has for it. */
 
 static const uint16_t suites[] = {
-    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,       BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,       BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+#if XMPP_TINY_BEARSSL_ENABLE_CHACHA20 && XMPP_TINY_BEARSSL_ENABLE_ECDSA
+    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_CHACHA20 && XMPP_TINY_BEARSSL_ENABLE_RSA
+    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_AES && XMPP_TINY_BEARSSL_ENABLE_ECDSA
+    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_AES && XMPP_TINY_BEARSSL_ENABLE_RSA
+    BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_AES && XMPP_TINY_BEARSSL_ENABLE_SHA384 && XMPP_TINY_BEARSSL_ENABLE_ECDSA
+    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+#endif
+#if XMPP_TINY_BEARSSL_ENABLE_AES && XMPP_TINY_BEARSSL_ENABLE_SHA384 && XMPP_TINY_BEARSSL_ENABLE_RSA
+    BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+#endif
 };
+
+static void set_ciphers(br_ssl_engine_context *engine)
+{
+    if (XMPP_TINY_BEARSSL_ENABLE_CHACHA20 && XMPP_TINY_BEARSSL_I15) {
+        br_ssl_engine_set_chapol(engine, &br_sslrec_in_chapol_vtable, &br_sslrec_out_chapol_vtable);
+        br_ssl_engine_set_chacha20(engine, br_chacha20_ct_run);
+        br_ssl_engine_set_poly1305(engine, br_poly1305_ctmul32_run);
+    } else if (XMPP_TINY_BEARSSL_ENABLE_CHACHA20) {
+        br_ssl_engine_set_default_chapol(engine);
+    }
+    if (XMPP_TINY_BEARSSL_ENABLE_AES && XMPP_TINY_BEARSSL_I15) {
+        br_ssl_engine_set_gcm(engine, &br_sslrec_in_gcm_vtable, &br_sslrec_out_gcm_vtable);
+        br_ssl_engine_set_aes_ctr(engine, &br_aes_ct_ctr_vtable);
+        br_ssl_engine_set_ghash(engine, br_ghash_ctmul32);
+    } else if (XMPP_TINY_BEARSSL_ENABLE_AES) {
+        br_ssl_engine_set_default_aes_gcm(engine);
+    }
+}
+
+/* ---- Profile -----------------------------------------------------------------------------------
+ * SHA-1 is absent: TLS 1.2 with these suites has no use for it, and certificates must not. */
 
 void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509)
 {
@@ -109,21 +138,25 @@ void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_co
 
     br_ssl_engine_set_versions(engine, BR_TLS12, BR_TLS12);
     br_ssl_engine_set_suites(engine, suites, sizeof suites / sizeof suites[0]);
-    br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
-    br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
-    br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
-    br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
-    br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
-    br_ssl_engine_set_default_aes_gcm(engine);
-    br_ssl_engine_set_default_chapol(engine);
+    set_ciphers(engine);
     br_ssl_engine_set_ec(engine, &ec);
-    br_ssl_engine_set_ecdsa(engine, ECDSA_VERIFY);
-    br_ssl_engine_set_rsavrfy(engine, RSA_VERIFY);
-
+    br_ssl_engine_set_hash(engine, br_sha256_ID, &br_sha256_vtable);
+    br_ssl_engine_set_prf_sha256(engine, br_tls12_sha256_prf);
     br_x509_minimal_set_hash(x509, br_sha256_ID, &br_sha256_vtable);
-    br_x509_minimal_set_hash(x509, br_sha384_ID, &br_sha384_vtable);
-    br_x509_minimal_set_hash(x509, br_sha512_ID, &br_sha512_vtable);
-    br_x509_minimal_set_ecdsa(x509, &ec, ECDSA_VERIFY);
-    br_x509_minimal_set_rsa(x509, RSA_VERIFY);
-    br_x509_minimal_set_minrsa(x509, 2048 / 8);
+    if (XMPP_TINY_BEARSSL_ENABLE_SHA384) {
+        br_ssl_engine_set_hash(engine, br_sha384_ID, &br_sha384_vtable);
+        br_ssl_engine_set_hash(engine, br_sha512_ID, &br_sha512_vtable);
+        br_ssl_engine_set_prf_sha384(engine, br_tls12_sha384_prf);
+        br_x509_minimal_set_hash(x509, br_sha384_ID, &br_sha384_vtable);
+        br_x509_minimal_set_hash(x509, br_sha512_ID, &br_sha512_vtable);
+    }
+    if (XMPP_TINY_BEARSSL_ENABLE_ECDSA) {
+        br_ssl_engine_set_ecdsa(engine, ECDSA_VERIFY);
+        br_x509_minimal_set_ecdsa(x509, &ec, ECDSA_VERIFY);
+    }
+    if (XMPP_TINY_BEARSSL_ENABLE_RSA) {
+        br_ssl_engine_set_rsavrfy(engine, RSA_VERIFY);
+        br_x509_minimal_set_rsa(x509, RSA_VERIFY);
+        br_x509_minimal_set_minrsa(x509, 2048 / 8);
+    }
 }
