@@ -464,9 +464,15 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     return 1;
 }
 
+/* The cast is safe: the stream is the first member, so it is aligned as the whole is. */
+static struct xmpp_tiny_bearssl *self(struct xmpp_tiny_stream *s)
+{
+    return (struct xmpp_tiny_bearssl *)(void *)s;
+}
+
 static int op_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
     int reads, n;
 
     if (t->state == STATE_PLAIN && handshake_begin(t, name) < 0) {
@@ -501,7 +507,7 @@ static int op_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
 
 static int op_open(struct xmpp_tiny_stream *s, struct xmpp_tiny_str host, uint16_t port)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
     int n;
 
     if (t->state != STATE_CLOSED && t->state != STATE_OPENING) {
@@ -551,7 +557,7 @@ static int secure_read(struct xmpp_tiny_bearssl *t, void *buf, size_t len)
 
 static int op_read(struct xmpp_tiny_stream *s, void *buf, size_t len)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
 
     switch (t->state) {
     case STATE_PLAIN:
@@ -595,7 +601,7 @@ static int secure_write(struct xmpp_tiny_bearssl *t, const void *buf, size_t len
 
 static int op_write(struct xmpp_tiny_stream *s, const void *buf, size_t len)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
 
     switch (t->state) {
     case STATE_PLAIN:
@@ -643,7 +649,7 @@ static int close_notify(struct xmpp_tiny_bearssl *t)
 
 static int op_shut(struct xmpp_tiny_stream *s)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
     int n;
 
     switch (t->state) {
@@ -671,7 +677,7 @@ static int op_shut(struct xmpp_tiny_stream *s)
 /* The error survives until the next open(), so that it can still be asked for. */
 static void op_close(struct xmpp_tiny_stream *s)
 {
-    struct xmpp_tiny_bearssl *t = (struct xmpp_tiny_bearssl *)s;
+    struct xmpp_tiny_bearssl *t = self(s);
 
     wipe(&t->client, sizeof t->client);
     wipe(&t->leaf, sizeof t->leaf);
@@ -683,7 +689,7 @@ static void op_close(struct xmpp_tiny_stream *s)
 
 static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out)
 {
-    const struct xmpp_tiny_bearssl *t = (const struct xmpp_tiny_bearssl *)s;
+    const struct xmpp_tiny_bearssl *t = self(s);
 
     if (t->state != STATE_SECURE) {
         return XMPP_TINY_IO_FAILED;
@@ -702,7 +708,7 @@ static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, u
 
 static int op_error(struct xmpp_tiny_stream *s, const char **detail)
 {
-    const struct xmpp_tiny_bearssl *t = (const struct xmpp_tiny_bearssl *)s;
+    const struct xmpp_tiny_bearssl *t = self(s);
 
     *detail = t->detail;
     return t->error;
