@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The measuring tools find what is planted for them: tools/rooms upward calls, tools/size recursion,
-# stack, tables and RAM, tools/bench a tokenizer that delivers less than expat.
+# stack, tables and RAM, tools/image whose each byte is, tools/bench a tokenizer that delivers less than expat.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -265,6 +265,87 @@ C
 else
     failed=$((failed + 1))
     echo "---- tools/size: its compilers are missing: tools/install check"
+fi
+
+# ---- tools/image
+
+# object FILE: compiles standard input to that object of the image.
+object() {
+    mkdir -p "$(dirname "$dir/$1")"
+    arm-none-eabi-gcc -Os -fdata-sections -mcpu=cortex-m3 -mthumb -x c -c -o "$dir/$1" -
+}
+
+# image OBJECT...: links them to $dir/image.elf and .map.
+image() {
+    (cd "$dir" && arm-none-eabi-gcc -nostdlib -mcpu=cortex-m3 -mthumb -Wl,-Map=image.map -T image.ld -o image.elf \
+        "$@" fw/libbearssl.a)
+}
+
+if command -v arm-none-eabi-gcc >/dev/null; then
+    cat >"$dir/image.ld" <<'LD'
+SECTIONS
+{
+    .text 0 : { *(.text .text.*) *(.rodata .rodata.*) }
+    .stack 0x20000000 (NOLOAD) : { . += 4096; }
+    .data : AT(0x80000) { *(.data .data.*) }
+    .bss (NOLOAD) : { *(.bss .bss.* COMMON) }
+}
+LD
+    object fw/obj/xmpp_tiny.o <<'C'
+const char table[301] = {1};
+C
+    # In flash a byte too many for the word after it; in .data likewise.
+    object fw/obj/examples/4-firmware/main.o <<'C'
+char name[5] = "four";
+int rest;
+char rx[100], tx[20], tls_in[30], tls_out[40];
+int x[10], tls[50];
+C
+    object fw/libbearssl.o <<'C'
+extern int rest;
+const int word = 1;
+int data = 1;
+int _start(void) { return rest + data; }
+C
+    object fw/lwip.o <<'C'
+char ram_heap[64], memp_memory_PBUF_POOL_base[128];
+C
+    ar rcs "$dir/fw/liblwip.a" "$dir/fw/lwip.o"
+    ar rcs "$dir/fw/libbearssl.a" "$dir/fw/libbearssl.o"
+    objects="fw/obj/xmpp_tiny.o fw/obj/examples/4-firmware/main.o"
+    # shellcheck disable=SC2086
+    image $objects -u word -u _start -u ram_heap fw/liblwip.a
+    expect 0 '^| XMPP: `xmpp_tiny.c` | 301 |  |  |  |$' tools/image "$dir/image"
+    expect 0 '^| application: `main.c` | 5 | 5 | 434 |  |$' tools/image "$dir/image"
+    expect 0 '^| - receive buffer |  |  | 100 |  |$' tools/image "$dir/image"
+    expect 0 '^| TCP/IP: lwIP |  |  | 192 |  |$' tools/image "$dir/image"
+    expect 0 '^| alignment | 6 | 3 | 2 |  |$' tools/image "$dir/image"
+    expect 0 '^| stack |  |  |  | 4,096 |$' tools/image "$dir/image"
+    expect 0 '^2 passed, 0 failed$' tools/image --check "$dir/image"
+
+    printf 'before\n<!-- image -->\nold\n<!-- /image -->\nafter\n' >"$dir/README.md"
+    expect 1 '^0 passed, 1 failed$' tools/image --readme-check "$dir/README.md" "$dir/image"
+    tools/image --readme "$dir/README.md" "$dir/image"
+    expect 0 '^1 passed, 0 failed$' tools/image --readme-check "$dir/README.md" "$dir/image"
+
+    object fw/obj/examples/4-firmware/more.o <<'C'
+char more[30000];
+const char text[120000] = {1};
+C
+    # shellcheck disable=SC2086
+    image $objects -u word -u _start -u ram_heap fw/liblwip.a fw/obj/examples/4-firmware/more.o
+    expect 1 '^FAIL  flash of the image: 120,' tools/image --check "$dir/image"
+    expect 1 '^FAIL  RAM of the image: 34,' tools/image --check "$dir/image"
+
+    object fw/stray.o <<'C'
+int stray = 1;
+C
+    # shellcheck disable=SC2086
+    image $objects -u word -u _start -u ram_heap fw/liblwip.a fw/stray.o
+    expect 1 'fw/stray.o belongs to no part of the image' tools/image "$dir/image"
+else
+    failed=$((failed + 1))
+    echo "---- tools/image: its compiler is missing: tools/install check"
 fi
 
 # ---- tools/bench

@@ -40,8 +40,9 @@ def build(out, board="lm3s6965evb", **variables):
     ours = {"BUILD", "BEARSSL", "LWIP"}
     environment = {name: value for name, value in os.environ.items()
                    if name in ours or not re.match(r"[A-Z]*FLAGS$|MAKE|WARNINGS$|CC$|OUT$|SETTINGS$|STACK$", name)}
-    if not environment.get("BEARSSL"):
-        environment.pop("BEARSSL", None)
+    for name in ours:
+        if not environment.get(name):
+            environment.pop(name, None)
     run("make", "-j2", "-f", "examples/firmware.mk", "BOARD=" + board, "OUT=" + out,
         *("%s=%s" % item for item in variables.items()), cwd=ROOT, env=environment)
     return Firmware(os.path.join(out, "firmware"))

@@ -51,13 +51,14 @@ class Options:
 
 
 class Plan:
-    """A firmware that connects to the server. kind: of the server's certificate; variant: i15 or i31."""
+    """A firmware that connects to the server. kind: of the server's certificate; variant: i15 or i31; None: as it
+    comes."""
 
     def __init__(self, server, kind, variant, interval_ms):
         domain, ca = KINDS[kind]
         self.server, self.ca = server, server.pem(ca)
         self.sensor = f"sensor@{domain}"
-        self.more = (f"CPPFLAGS=-DXMPP_TINY_BEARSSL_I15={int(variant == 'i15')}",)
+        self.more = (f"CPPFLAGS=-DXMPP_TINY_BEARSSL_I15={int(variant == 'i15')}",) if variant else ()
         self.settings = {"port": server.port, "jid": self.sensor, "interval_ms": interval_ms}
 
     def build(self):
@@ -93,24 +94,26 @@ class Painter:
 
     def ask(self, text):
         self.socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) & 255))
-        while b"#" not in self.answer or len(self.answer) < self.answer.index(b"#") + 3:
+        while True:
+            match = re.search(rb"\$([^#]*)#..", self.answer)
+            if match:
+                self.answer = self.answer[match.end():]
+                self.socket.sendall(b"+")
+                if not match.group(1).startswith(b"T"):  # the news that the processor has stopped
+                    return match.group(1).decode()
+                continue
             some = self.socket.recv(4096)
             if not some:
                 raise Failure("QEMU's server for debuggers has gone")
             self.answer += some
-        end = self.answer.index(b"#")
-        body, self.answer = self.answer[self.answer.index(b"$") + 1:end], self.answer[end + 3:]
-        self.socket.sendall(b"+")
-        return body.decode()
 
     def paint(self, image):
         """Below what is in use."""
         with socket.socket(socket.AF_UNIX) as self.socket:
             self.socket.connect(self.path)
             self.answer = b""
-            self.ask("?")
             bottom = image["board_stack_bottom"]
-            pointer = int.from_bytes(bytes.fromhex(self.ask("pd")), "little")
+            pointer = int.from_bytes(bytes.fromhex(self.ask("g")[13 * 8:14 * 8]), "little")
             for at in range(bottom, pointer & ~3, 256):
                 count = min(256, (pointer & ~3) - at)
                 if self.ask(f"M{at:x},{count:x}:{PAINT.hex() * (count // 4)}") != "OK":
