@@ -5,7 +5,10 @@
  * every '<' line cut in two at every place, and unless it asks for other buffers with the smallest ones
  * too: what the client sends and tells must be the same, byte by byte.
  *
- *     run [-v] [-s PART-OF-A-TITLE] TRANSCRIPT...
+ *     run [-v] [-s PART-OF-A-TITLE] [-c STEP] TRANSCRIPT...
+ *
+ * -c cuts lines only at every STEP-th place, for machines that are slow: the first session begins at the
+ * first, the next at the second and so on.
  *
  * In every run: nothing but stream header, STARTTLS and stream error leaves before SECURED, no stanza
  * before ONLINE; CLOSED comes once and last; the trace holds no password, and after CLOSED neither the
@@ -1397,6 +1400,13 @@ static void g_run_free(struct g_run *r)
         g_free(&r->actions[i]);
 }
 
+/* What to play, and how much of it. */
+struct g_options {
+    const char *only;
+    bool verbose;
+    size_t step;
+};
+
 struct g_way {
     bool bytes, small, verbose;
     size_t cut_at, *longest;
@@ -1451,12 +1461,13 @@ static bool g_play(const struct g_book *b, const struct g_session *s, const stru
     return good;
 }
 
-/* Plays a session in all ways. */
+/* Plays a session in all ways, or in those that are its share. */
 static bool g_play_ways(const struct g_book *b, const struct g_session *s, const struct g_vars *row,
-                        bool verbose)
+                        const struct g_options *options)
 {
+    static size_t share;
     size_t longest = 0;
-    struct g_way way = {false, false, verbose, 0, &longest};
+    struct g_way way = {false, false, options->verbose, 0, &longest};
     bool small = g_own_buffers(s) == NULL, good = g_play(b, s, row, way);
     way.verbose = false;
     way.longest = NULL;
@@ -1467,7 +1478,7 @@ static bool g_play_ways(const struct g_book *b, const struct g_session *s, const
     way.bytes = false;
     good = good && (!small || g_play(b, s, row, way));
     way.small = false;
-    for (way.cut_at = 1; good && way.cut_at < longest; way.cut_at++)
+    for (way.cut_at = 1 + share++ % options->step; good && way.cut_at < longest; way.cut_at += options->step)
         good = g_play(b, s, row, way);
     return good;
 }
@@ -1491,7 +1502,7 @@ static void g_row(struct g_vars *v, const char *names, const char *values)
     }
 }
 
-static void g_play_file(const char *path, const char *only, bool verbose, unsigned *passed, unsigned *failed)
+static void g_play_file(const char *path, const struct g_options *options, unsigned *passed, unsigned *failed)
 {
     struct g_book book;
     memset(&book, 0, sizeof book);
@@ -1499,15 +1510,15 @@ static void g_play_file(const char *path, const char *only, bool verbose, unsign
     *failed += book.broken;
     for (size_t i = 0; i < book.session_count; i++) {
         const struct g_session *s = &book.sessions[i];
-        if (only && strstr(s->title, only) == NULL)
+        if (options->only && strstr(s->title, options->only) == NULL)
             continue;
         for (size_t k = 0; k < (s->each ? s->row_count : 1); k++) {
             struct g_vars row = {NULL, 0};
             if (s->each)
                 g_row(&row, s->each, s->rows[k]);
-            if (verbose)
+            if (options->verbose)
                 printf("==== %s\n", s->title);
-            if (g_play_ways(&book, s, &row, verbose))
+            if (g_play_ways(&book, s, &row, options))
                 ++*passed;
             else
                 ++*failed;
@@ -1520,16 +1531,19 @@ static void g_play_file(const char *path, const char *only, bool verbose, unsign
 int main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0;
-    const char *only = NULL;
-    bool verbose = false;
+    struct g_options options = {NULL, false, 1};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-v") == 0)
-            verbose = setvbuf(stdout, NULL, _IOLBF, 0) == 0;
+            options.verbose = setvbuf(stdout, NULL, _IOLBF, 0) == 0;
         else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc)
-            only = argv[++i];
+            options.only = argv[++i];
+        else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc && strtoul(argv[i + 1], NULL, 10) > 0)
+            options.step = strtoul(argv[++i], NULL, 10);
         else
-            g_play_file(argv[i], only, verbose, &passed, &failed);
+            g_play_file(argv[i], &options, &passed, &failed);
     }
+    if (options.step > 1)
+        printf("lines were cut at every %luth place only\n", (unsigned long)options.step);
     for (size_t i = 0; i < 256; i++)
         while (g_memos[i]) {
             struct g_memo *m = g_memos[i];

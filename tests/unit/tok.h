@@ -14,29 +14,20 @@
 #define TOK_H
 
 #include "check.h"
+#include "guard.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#define GUARDED_MAX 65536U
 
 /* size bytes, full of `fill`, that end where memory ends. The same place every time. */
 static inline char *guarded(size_t size, int fill)
 {
-    static char *end;
-    if (end == NULL) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *map = (char *)mmap(NULL, GUARDED_MAX + page, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (map == MAP_FAILED || mprotect(map + GUARDED_MAX, page, PROT_NONE) != 0 || size > GUARDED_MAX) {
-            printf("no guard page\n0 passed, 1 failed\n");
-            exit(1);
-        }
-        end = map + GUARDED_MAX;
+    char *from = guard_end() - size;
+    if (size > GUARDED_MAX) {
+        printf("no room before the guard\n0 passed, 1 failed\n");
+        exit(1);
     }
-    memset(end - size, fill, size);
-    return end - size;
+    memset(from, fill, size);
+    return from;
 }
 
 /* ---- The record ---- */
