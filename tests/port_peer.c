@@ -426,6 +426,39 @@ static void transport_reset(struct port_peer *p)
 
 /* ---- TLS --------------------------------------------------------------------------------------- */
 
+/* Between the ClientHello and the answer to it: what was asked about records is forgotten. [RFC6066 4] */
+static int deaf_choose(const br_ssl_server_policy_class **ctx, const br_ssl_server_context *server,
+                       br_ssl_server_choices *choices)
+{
+    struct port_policy *policy = (struct port_policy *)(void *)ctx;
+
+    policy->engine->peer_log_max_frag_len = 0;
+    policy->engine->max_frag_len = 16384;
+    return (*policy->inner)->choose(policy->inner, server, choices);
+}
+
+static uint32_t deaf_keyx(const br_ssl_server_policy_class **ctx, unsigned char *data, size_t *len)
+{
+    struct port_policy *policy = (struct port_policy *)(void *)ctx;
+
+    return (*policy->inner)->do_keyx(policy->inner, data, len);
+}
+
+static size_t deaf_sign(const br_ssl_server_policy_class **ctx, unsigned algorithm, unsigned char *data,
+                        size_t hash_len, size_t len)
+{
+    struct port_policy *policy = (struct port_policy *)(void *)ctx;
+
+    return (*policy->inner)->do_sign(policy->inner, algorithm, data, hash_len, len);
+}
+
+static const br_ssl_server_policy_class deaf_policy = {
+    sizeof(struct port_policy),
+    deaf_choose,
+    deaf_keyx,
+    deaf_sign,
+};
+
 static void tls_begin(struct port_peer *p)
 {
     br_ssl_server_context *server = &p->server;
@@ -449,6 +482,17 @@ static void tls_begin(struct port_peer *p)
     }
     if (tls->version != 0) {
         br_ssl_engine_set_versions(&server->eng, tls->version, tls->version);
+    }
+    if (tls->curve != 0) {
+        p->ec = *br_ssl_engine_get_ec(&server->eng);
+        p->ec.supported_curves = 1U << tls->curve;
+        br_ssl_engine_set_ec(&server->eng, &p->ec);
+    }
+    if (tls->deaf) {
+        p->policy.vtable = &deaf_policy;
+        p->policy.inner = server->policy_vtable;
+        p->policy.engine = &server->eng;
+        br_ssl_server_set_policy(server, &p->policy.vtable);
     }
     p->protocols[0] = "xmpp-client";
     br_ssl_engine_set_protocol_names(&server->eng, p->protocols, 1);
@@ -708,6 +752,8 @@ void port_tls_init(struct port_tls *tls, const char *chain, const char *key)
     tls->client_anchor_count = 0;
     tls->suite = 0;
     tls->version = 0;
+    tls->curve = 0;
+    tls->deaf = false;
     n = xmpp_tiny_bearssl_pem_chain(&arena, xmpp_tiny_str(chain), tls->chain, 2);
     must(n > 0, "certificate chain");
     tls->chain_count = (size_t)n;

@@ -93,7 +93,15 @@ struct port_tls {
     size_t client_anchor_count;
     uint16_t suite;   /* the only cipher suite; 0: any that BearSSL has */
     unsigned version; /* the only version; 0: any that BearSSL has */
+    int curve;        /* the only curve for the key exchange; 0: any that BearSSL has */
+    bool deaf;        /* does not know the extension for short records */
     uint8_t bytes[8192];
+};
+
+/* BearSSL's choice of suite and hash, with a word of ours before it. */
+struct port_policy {
+    const br_ssl_server_policy_class *vtable, **inner;
+    br_ssl_engine_context *engine;
 };
 
 struct port_peer {
@@ -109,6 +117,8 @@ struct port_peer {
     const char *protocols[1];
     br_ssl_server_context server;
     br_x509_minimal_context x509;
+    br_ec_impl ec;
+    struct port_policy policy;
     unsigned char records[BR_SSL_BUFSIZE_BIDI];
 };
 
