@@ -23,10 +23,10 @@ BURST = 1000
 
 # The certificate a server shows, and what the firmware has to say about it.
 BAD = {
-    "wrong-name": ("CERT_NAME", "certificate: not for this name"),
-    "other-ca": ("CERT_UNTRUSTED", "certificate: no trust anchor vouches for it"),
-    "expired": ("CERT_TIME", "certificate: expired or not yet valid"),
-    "not-yet": ("CERT_TIME", "certificate: expired or not yet valid"),
+    "wrong-name": ("CERT_NAME", "BearSSL error 056"),
+    "other-ca": ("CERT_UNTRUSTED", "BearSSL error 062"),
+    "expired": ("CERT_TIME", "BearSSL error 054"),
+    "not-yet": ("CERT_TIME", "BearSSL error 054"),
 }
 
 
