@@ -455,6 +455,7 @@ static void test_time(void)
         {"clock later than the floor", PORT_TIME, 1577836800, 0},
         {"clock in 2020, floor in 2050", 1577836800, PORT_TIME, 0},
     };
+    static const int64_t exact[] = {1, 86399, 86400, PORT_TIME - 1, 4294967295, 4294967296, 0x7FFFFFFFFF};
     const char *detail;
     size_t i;
 
@@ -475,6 +476,20 @@ static void test_time(void)
         equal("time", "unknown: nothing was sent", (long)(tls.fake.up.len + tls.fake.held_len), 0);
         tls_close();
     }
+    for (i = 0; i < sizeof exact / sizeof exact[0]; i++) {
+        struct xmpp_tiny_stream *s = &tls.client.stream;
+        tls_defaults();
+        tls.now = exact[i];
+        (void)tls_open(CONFORMANCE_MUTE);
+        equal("time", "secure() begins", s->ops->secure(s, xmpp_tiny_str("a.test")), XMPP_TINY_IO_AGAIN);
+        equal("time: days", "of the year 0", tls.client.leaf.minimal.days, (long)(exact[i] / 86400 + 719528));
+        equal("time: seconds", "of the day", tls.client.leaf.minimal.seconds, (long)(exact[i] % 86400));
+        tls_close();
+    }
+    tls_defaults();
+    tls.now = INT64_MAX;
+    equal("time", "absurd", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), XMPP_TINY_ERR_CLOCK);
+    tls_close();
     tls_defaults();
     tls.no_random = true;
     equal("random", "none", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), XMPP_TINY_ERR_RANDOM);
@@ -877,7 +892,7 @@ static void test_deaf_server(void)
 {
     struct xmpp_tiny_stream *s = &tls.client.stream;
     const char *detail;
-    size_t record;
+    size_t record, fits;
 
     tls_defaults();
     tls.server.deaf = true;
@@ -886,10 +901,12 @@ static void test_deaf_server(void)
     equal("deaf server", "nothing agreed", tls.peer.server.eng.peer_log_max_frag_len, 0);
     equal("deaf server", "small", (long)record_from_server(100, &record), 100);
     equal("deaf server", "small is read", read_record(), 100);
-    equal("deaf server", "as large as was asked", (long)record_from_server(512, &record), 512);
-    equal("deaf server", "as large as was asked is read", read_record(), 512);
-    equal("deaf server", "large", (long)record_from_server(SIZE_MAX, &record), 16384);
-    equal("deaf server", "large fails", read_record(), XMPP_TINY_IO_FAILED);
+    fits = XMPP_TINY_BEARSSL_IN_MIN - (record - 100);
+    equal("deaf server", "just fits", (long)record_from_server(fits, &record), (long)fits);
+    equal("deaf server", "just fits and is read", read_record(), (long)fits);
+    equal("deaf server", "one byte more", (long)record_from_server(fits + 1, &record), (long)fits + 1);
+    equal("deaf server", "one byte more is too long", (long)record, XMPP_TINY_BEARSSL_IN_MIN + 1);
+    equal("deaf server", "it fails", read_record(), XMPP_TINY_IO_FAILED);
     equal("deaf server", "error", s->ops->error(s, &detail), XMPP_TINY_ERR_TLS_RECORD);
     if (XMPP_TINY_ENABLE_NAMES > 0) {
         yes(detail != NULL &&
