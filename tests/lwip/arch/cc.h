@@ -20,6 +20,10 @@
 /* An assertion of lwIP's is a failed test: the caller broke a rule of the interface. */
 #define LWIP_PLATFORM_ASSERT(text) (printf("lwIP: %s\n0 passed, 1 failed\n", text), exit(1))
 
+/* For Debian's sys_arch.c, which makes tasks of threads. */
+typedef unsigned int sys_prot_t;
+#define LWIP_UNIX_LINUX
+
 /* Always the same numbers. */
 unsigned lwip_test_random(void);
 #define LWIP_RAND() lwip_test_random()
