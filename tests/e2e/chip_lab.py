@@ -4,11 +4,12 @@
 import itertools
 import os
 import re
+import time
 
 from chip_board import Firmware
-from harness import Ejabberd, Failure, Peer, Prosody, directory, same, until
+from harness import PATIENCE, Ejabberd, Failure, Peer, Prosody, directory, same, until
 
-USERS = ["alice@a.test", "watcher@a.test", "rita@rsa.a.test"]
+USERS = ["alice@a.test", "bob@a.test", "watcher@a.test", "rita@rsa.a.test"]
 READING = re.compile(r"2\d\.\d C")
 MECHANISM = "SCRAM-SHA-256-PLUS"
 
@@ -65,6 +66,21 @@ class Lab:
         """Asks for readings, all at once; the answers come in order, each once, and nothing else comes."""
         for thread in [self.send(jid) for _ in range(count)]:
             self.answered(jid, thread)
+
+    def insist(self, firmware, jid, count):
+        """Asks until that many questions are answered, whatever becomes of the connection; returns the last JID."""
+        end = time.monotonic() + 4 * PATIENCE
+        while count > 0:
+            thread, mark = self.send(jid), firmware.mark()
+            answer = until(f"an answer to {thread}", lambda: self.watcher.look("message", thread=thread) or
+                           "closed" in firmware.said(mark), end - time.monotonic())
+            if answer is True:
+                jid = firmware.online(end - time.monotonic())
+            else:
+                same("sender", answer["from"], jid)
+                reading(answer["body"])
+                count -= 1
+        return jid
 
     def published(self, jid):
         """What the watcher is told next of the firmware's presence."""

@@ -14,8 +14,8 @@ sys.dont_write_bytecode = True  # no cache beside the sources
 from chip_board import Firmware  # noqa: E402
 from chip_lab import Lab, NearEjabberd, NearProsody  # noqa: E402
 from chip_net import Relay  # noqa: E402
-from fake import Fake  # noqa: E402
-from harness import PATIENCE, Report, clean_up_always, make_pki, same, scratch, until  # noqa: E402
+from fake import Fake, Gone  # noqa: E402
+from harness import PATIENCE, Failure, Report, clean_up_always, make_pki, same, scratch, until  # noqa: E402
 
 BOARD = "lm3s6965evb"
 CYCLES = 200
@@ -57,29 +57,54 @@ def plug(firmware, into):
     firmware.monitor.do("set_link", name="n0", up=into)
 
 
-def lost_frames(lab, share):
-    """From power-on, through a connection lost on the way, to quiet."""
+def kick(lab, jid):
+    user, host = jid.split("/")[0].split("@")
+    lab.server.call("kick_user", user=user, host=host)
+
+
+def some_lost(lab):
+    """A tenth of the frames, from power-on; no question remains without its answer."""
     relay = Relay()
-    relay.loss = share
-    with lab.firmware(relay=relay, rsa=True) as firmware:
-        lab.ask(firmware.online(4 * PATIENCE), 20)
-        lab.server.call("kick_user", user="rita", host="rsa.a.test")
-        lab.ask(firmware.online(4 * PATIENCE), 20)
+    relay.loss = 0.1
+    # What TCP gets through in the end is not to be given up before.
+    with lab.firmware(relay=relay, rsa=True, timeout_ms=120000, ping_ms=120000) as firmware:
+        for _ in range(2):
+            jid = firmware.online(4 * PATIENCE)
+            lab.ask(jid, 20)
+            kick(lab, jid)
+        relay.loss = 0
+        firmware.online()
+        before = firmware.quiet()
+        kick(lab, jid)
+        recovered(lab, firmware, before)
+        same("frames were lost", relay.dropped > 10, True)
+        firmware.check_stack("10 % of frames lost")
+
+
+def many_lost(lab):
+    """Three frames in ten, each way: half of all exchanges fail. TCP may need a minute for one, servers lose
+    their patience, connections end and are made again; questions are answered nevertheless."""
+    relay = Relay()
+    relay.loss = 0.3
+    with lab.firmware(relay=relay, jid="bob@a.test") as firmware:
+        jid = lab.insist(firmware, firmware.online(4 * PATIENCE), 3)
+        kick(lab, jid)
+        lab.insist(firmware, firmware.online(4 * PATIENCE), 3)
         same("frames were lost", relay.dropped > 10, True)
         relay.loss = 0
-        before = firmware.quiet()
-        lab.server.call("kick_user", user="rita", host="rsa.a.test")
+        before = firmware.quiet(patience=2 * PATIENCE)
+        kick(lab, jid)
         recovered(lab, firmware, before)
-        firmware.check_stack(f"{share:.0%} of frames lost")
+        firmware.check_stack("30 % of frames lost")
 
 
 def slow(lab):
     relay = Relay()
     with lab.firmware(relay=relay, rsa=True) as firmware:
-        firmware.online()
+        jid = firmware.online()
         before = firmware.quiet()
         relay.delay = 0.2
-        lab.server.call("kick_user", user="rita", host="rsa.a.test")
+        kick(lab, jid)
         lab.ask(firmware.online(), 20)
         relay.delay = 0
         firmware.quiet(before)
@@ -93,9 +118,9 @@ def nothing_passes(lab):
         before = firmware.quiet()
         for _ in range(2):
             relay.blocked = True
-            firmware.wait("error TIMEOUT")
-            firmware.wait("closed")
-            firmware.wait("error CONNECT", 2 * PATIENCE)
+            for _ in range(2):
+                firmware.wait("error TIMEOUT")
+                firmware.wait("closed")
             relay.blocked = False
             recovered(lab, firmware, before)
         firmware.check_stack("no frame passes")
@@ -138,7 +163,11 @@ def ended_anywhere(base, pki):
     def held(c):
         c.online()
         go.wait(PATIENCE)
+        reset(c)
+
+    def reset(c):
         c.reset()
+        raise Gone("reset")
 
     def stage(*steps):
         return lambda c: [step(c) for step in steps]
@@ -165,12 +194,12 @@ def ended_anywhere(base, pki):
         pass
 
     ways = [stage(reach, end) for reach in (nothing, header, starttls, offered, authenticated, online)
-            for end in (lambda c: c.cut(), lambda c: c.reset())]
+            for end in (lambda c: c.cut(), reset)]
     ways += [stage(online, lambda c: c.notify()),
              stage(online, lambda c: c.send("</stream:stream>")),
              stage(online, lambda c: c.send("<stream:error><not-well-formed xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
-                                            "</stream:error></stream:stream>"), lambda c: c.reset()),
-             stage(online, lambda c: c.send("<message>" + "x" * 3000), lambda c: c.reset())]
+                                            "</stream:error></stream:stream>"), reset),
+             stage(online, lambda c: c.send("<message>" + "x" * 3000), reset)]
     scripts = iter([held, *ways, *ways, online])
 
     with Fake(lambda c: next(scripts)(c), pki) as fake, \
@@ -182,23 +211,22 @@ def ended_anywhere(base, pki):
         firmware.quiet(before)
         same("connections ended", firmware.said().count("closed"), 2 * len(ways) + 1)
         if fake.problem:
-            raise AssertionError(fake.problem)
+            raise Failure(f"fake server: {fake.problem}")
         firmware.check_stack("connections that end anywhere")
 
 
 def soak(lab):
     """Some hundred logins, each ended by the server."""
     with lab.firmware(**HASTY) as firmware:
-        firmware.online()
+        jid = firmware.online()
         before = firmware.quiet()
         for _ in range(CYCLES):
-            lab.server.call("kick_user", user="alice", host="a.test")
+            kick(lab, jid)
             firmware.wait("error STREAM")
             firmware.wait("closed")
             jid = firmware.online()
-        recovered_now = firmware.quiet(before)
-        same("memory", recovered_now, before)
         lab.ask(jid, 3)
+        firmware.quiet(before)
         same("logins", sum(line.startswith("online as ") for line in firmware.said()), CYCLES + 1)
         same("errors", {line for line in firmware.said() if line.startswith("error ")}, {"error STREAM"})
         firmware.check_stack(f"{CYCLES} logins")
@@ -208,31 +236,34 @@ def soak(lab):
 # ---- What runs beside what ---------------------------------------------------------------------------
 
 
-def with_prosody(report, base, pki):
-    lab = started(report, base, pki, NearProsody)
-    if lab:
+def jobs(report, base, pki, pool):
+    """Most of the time everybody waits, so everything runs at once. Whoever ends a server has one of his own."""
+    near, own, other = pool.map(lambda each: started(report, base, pki, *each),
+                                ((NearEjabberd, "ejabberd"), (NearProsody, "prosody"), (NearProsody, "other")))
+
+    def on_ejabberd():
+        report.run("10 % of frames lost", some_lost, near)
+        report.run("200 ms each way", slow, near)
+        report.run("no frame passes", nothing_passes, near)
+
+    def on_prosody():
+        report.run("connections that end anywhere", ended_anywhere, own.base, pki)
         for board in ("mps2-an385", BOARD):
-            report.run(f"{board}: cable out and in", cable, lab, board)
-        report.run("server killed, shut down, silent", server_gone, lab)
-        report.run("connections that end anywhere", ended_anywhere, lab.base, pki)
-        lab.stop()
+            report.run(f"{board}: cable out and in", cable, own, board)
+
+    if near:
+        yield lambda: report.run("30 % of frames lost", many_lost, near)
+        yield lambda: report.run(f"{CYCLES} logins", soak, near)
+        yield on_ejabberd
+    if own:
+        yield on_prosody
+    if other:
+        yield lambda: report.run("server killed, shut down, silent", server_gone, other)
 
 
-def with_ejabberd(report, base, pki, pool):
-    lab = started(report, base, pki, NearEjabberd)
-    if lab:
-        soaking = pool.submit(report.run, f"{CYCLES} logins", soak, lab)
-        for share in (0.1, 0.3):
-            report.run(f"{share:.0%} of frames lost", lost_frames, lab, share)
-        report.run("200 ms each way", slow, lab)
-        report.run("no frame passes", nothing_passes, lab)
-        soaking.result()
-        lab.stop()
-
-
-def started(report, base, pki, kind):
+def started(report, base, pki, kind, name):
     made = []
-    report.run(f"{kind.name}: starts, slixmpp logs in", lambda: made.append(Lab(base, pki, kind)), always=True)
+    report.run(f"{name}: starts, slixmpp logs in", lambda: made.append(Lab(base, pki, kind, name)), always=True)
     return made[0] if made else None
 
 
@@ -243,9 +274,8 @@ def main():
     made = []
     report.run("throw-away certificates", lambda: made.append(make_pki(base)), always=True)
     if made:
-        with ThreadPoolExecutor(max_workers=3) as pool:
-            for job in (pool.submit(with_ejabberd, report, base, made[0], pool),
-                        pool.submit(with_prosody, report, base, made[0])):
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            for job in [pool.submit(job) for job in jobs(report, base, made[0], pool)]:
                 job.result()
     Firmware.summary()
     print(f"{report.passed} passed, {report.failed} failed")

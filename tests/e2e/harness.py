@@ -459,6 +459,11 @@ class Speaker:
                 return event
         return None
 
+    def look(self, kind, **fields):
+        """The event if it has come already, else None."""
+        with self.change:
+            return self._find(kind, fields)
+
     def wait(self, kind, patience=PATIENCE, **fields):
         end = time.monotonic() + patience
         with self.change:
