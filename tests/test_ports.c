@@ -482,8 +482,9 @@ static void test_time(void)
         tls.now = exact[i];
         (void)tls_open(CONFORMANCE_MUTE);
         equal("time", "secure() begins", s->ops->secure(s, xmpp_tiny_str("a.test")), XMPP_TINY_IO_AGAIN);
-        equal("time: days", "of the year 0", tls.client.leaf.minimal.days, (long)(exact[i] / 86400 + 719528));
-        equal("time: seconds", "of the day", tls.client.leaf.minimal.seconds, (long)(exact[i] % 86400));
+        equal("time: days", "of the year 0", (long)tls.client.leaf.minimal.days,
+              (long)(exact[i] / 86400 + 719528));
+        equal("time: seconds", "of the day", (long)tls.client.leaf.minimal.seconds, (long)(exact[i] % 86400));
         tls_close();
     }
     tls_defaults();
