@@ -17,9 +17,8 @@ LWIP_ALONE := names bytes ends
 LWIP_PROGRAMS := $(foreach v,$(LWIP_VARIANTS),$(patsubst %,$(LWIP_TESTS)/$(v)/test_%,$(LWIP_ALONE) conformance)) \
     $(LWIP_TESTS)/tasks/test_tasks
 
-# The thread sanitizer of older compilers wants addresses that are not too random.
-LWIP_TASKS_SUITE = set -- $$(setarch -R true 2>/dev/null && echo setarch -R); "$$@" $(LWIP_TESTS)/tasks/test_tasks
-LWIP_SUITES = $(patsubst %,'%',$(filter-out %/test_tasks,$(LWIP_PROGRAMS))) '$(LWIP_TASKS_SUITE)' tests/lwip/warnings
+LWIP_SUITES = $(patsubst %,'%',$(filter-out %/test_tasks,$(LWIP_PROGRAMS))) \
+    'tests/lwip/steady $(LWIP_TESTS)/tasks/test_tasks' tests/lwip/warnings
 
 .PHONY: lwip
 lwip: $(LWIP_PROGRAMS) ## the tests of port/lwip alone: two machines on a simulated wire, and tasks

@@ -148,7 +148,9 @@ static void check_their_end(void)
     CHECK_INT(read_some(&byte, 1), 0);
     CHECK_INT(shut_now(), 1);
     CHECK_INT(shut_now(), 1);
+    woken = 0;
     world_run(1000);
+    CHECK_INT(woken, 0); /* there is nothing more to come */
     CHECK_INT(far_read(&byte, 1), 0);
     CHECK_INT(near_memory(), memory_before); /* nobody who was the last to end has to wait */
     CHECK_INT(read_some(&byte, 1), 0);
@@ -496,15 +498,17 @@ static void check_room(void)
 {
     begin("connections that nobody acknowledges");
     for (int i = 0; i < 3 * MEMP_NUM_TCP_PCB; i++) {
+        wire_faults.no_resets = false;
         connect_to(FAR_4);
         wire_faults.cut[WIRE_UP] = true;
+        wire_faults.no_resets = true;
         CHECK_INT(write_some("x", 1), 1);
         CHECK_INT(shut_now(), 1);
         close_now();
         wire_faults.cut[WIRE_UP] = false;
         far_forget();
     }
-    wire_faults.cut[WIRE_UP] = wire_faults.cut[WIRE_DOWN] = true;
+    CHECK_INT(lwip_stats.memp[MEMP_TCP_PCB]->used, MEMP_NUM_TCP_PCB);
     end();
 }
 

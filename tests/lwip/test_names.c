@@ -84,6 +84,24 @@ static void check_families(void)
     end();
 }
 
+/* An attempt that could not even begin leaves nothing behind when the next one is made. */
+static void check_no_way(void)
+{
+    ip_addr_t server = *dns_getserver(0), other;
+    ip4_addr_t own = *netif_ip4_addr(&near_netif);
+
+    begin("a name with both: the interface has no IPv4 address");
+    (void)ipaddr_aton(FAR_6, &other);
+    dns_setserver(0, &other);
+    far_name("both.f.test", FAR_4, FAR_6);
+    netif_set_ipaddr(&near_netif, IP4_ADDR_ANY4);
+    connect_to("both.f.test");
+    CHECK(IP_IS_V6(&tcp.pcb->remote_ip));
+    netif_set_ipaddr(&near_netif, &own);
+    dns_setserver(0, &server);
+    end();
+}
+
 static void check_silent_address(void)
 {
     uint32_t since;
@@ -375,6 +393,7 @@ int main(void)
     world_init();
     check_literals();
     check_families();
+    check_no_way();
     check_silent_address();
     check_no_address();
     check_cache();

@@ -113,10 +113,16 @@ static void place(enum wire_way way, const void *data, size_t len)
 
 void wire_put(enum wire_way way, const void *packet, size_t len)
 {
+    unsigned resets;
+
     if (len > WIRE_MTU) {
         return;
     }
+    resets = wire_log[way].resets;
     note(way, packet, len);
+    if (wire_faults.no_resets && wire_log[way].resets > resets) {
+        return;
+    }
     if (wire_faults.cut[way] || percent() < wire_faults.lost) {
         return;
     }

@@ -37,7 +37,8 @@ extern uint32_t wire_now;
 extern struct wire_faults {
     unsigned lost, doubled;
     uint32_t delay, jitter;
-    bool cut[2]; /* nothing comes through, this way */
+    bool cut[2];    /* nothing comes through, this way */
+    bool no_resets; /* no reset comes through */
 } wire_faults;
 
 /* What went over it since wire_reset(). */
