@@ -43,7 +43,7 @@ archive: $(BEARSSL_OBJECTS)
 	rm -f $(BUILD)/libbearssl.a
 	$(AR) rcs $(BUILD)/libbearssl.a $(BEARSSL_OBJECTS)
 
-$(BUILD)/bearssl.o/%.o: $(BEARSSL)/src/%.c
+$(BUILD)/bearssl.o/%.o: $(BEARSSL)/src/%.c port/bearssl.mk
 	@mkdir -p $(@D)
 	$(CC) $(BEARSSL_CFLAGS) $(BEARSSL_BARE) -I$(BEARSSL)/src -I$(BEARSSL)/inc -w -c -o $@ $<
 
