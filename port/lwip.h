@@ -16,6 +16,9 @@
  * XMPP_TINY_LWIP_UNREAD_MAX in how many pbufs. What is written is copied to lwIP's heap (MEM_SIZE) until the
  * peer has acknowledged it, at most TCP_SND_BUF bytes. Where heap is scarce, TCP_OVERSIZE 0 keeps lwIP from
  * taking more than is needed.
+ *
+ * TCP_QUEUE_OOSEQ should be 0: segments that lwIP 2.1.3 keeps out of order are not cut to the window, and
+ * with one that exceeds it a peer makes lwIP assert, or count TCP_WND wrong (see tests/lwip/lwipopts.h).
  */
 #ifndef XMPP_TINY_PORT_LWIP_H
 #define XMPP_TINY_PORT_LWIP_H
