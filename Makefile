@@ -64,13 +64,16 @@ OUTER := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c tests/conformance.c
 TESTS := $(INNER) $(OUTER)
 GOLDEN := $(sort $(wildcard tests/golden/*.txt))
 
+include tests/chip/targets.mk
+include tests/lwip/lwip.mk
+
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
-E2E_SUITES = 'BUILD=$(BUILD)/san tests/e2e/run.py'
+E2E_SUITES = 'BUILD=$(BUILD) tests/e2e/chip_link.py' 'BUILD=$(BUILD) tests/e2e/chip.py' 'BUILD=$(BUILD)/san tests/e2e/run.py'
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
 CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/size --readme-check README.md' \
-    'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
+    'tools/image --stack --check --readme-check README.md' 'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
 
 SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
@@ -81,7 +84,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: all
-all: $(OBJECTS) $(PROGRAMS) ## library object, ports, examples, command line tool
+all: $(OBJECTS) $(PROGRAMS) $(BUILD)/brssl ## library object, ports, examples, command line tool, brssl
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -136,16 +139,21 @@ check: ## install what is needed, build, run every test; ends in 'N passed, N fa
 	@tools/install check || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-build || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-all
-check-build: all $(SAN_PROGRAMS) $(TESTS)
+check-build: all $(SAN_PROGRAMS) $(TESTS) $(CHIP_PROGRAMS) $(LWIP_PROGRAMS)
 check-all:
-	@tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CODE_SUITES) $(UNIT_SUITES) $(SCRIPT_SUITES)
+	@LWIP=$(LWIP) tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CHIP_SUITES) $(LWIP_SUITES) $(CODE_SUITES) \
+	    $(UNIT_SUITES) $(SCRIPT_SUITES)
+
+.PHONY: chip
+chip: $(CHIP_PROGRAMS) ## unit and golden tests on other processors alone
+	@tools/run-tests -j $(JOBS) $(CHIP_SUITES)
 
 .PHONY: unit
 unit: $(TESTS) ## the fast tests alone: rooms, golden sessions, ports; no network beyond loopback
 	@tools/run-tests -j $(JOBS) $(UNIT_SUITES)
 
 .PHONY: e2e
-e2e: $(SAN_PROGRAMS) ## the tests against real servers alone
+e2e: $(SAN_PROGRAMS) $(BUILD)/brssl ## the tests against real servers alone, on the host and on the chip
 	@tools/run-tests -j $(JOBS) $(E2E_SUITES)
 
 .PHONY: warnings
@@ -158,25 +166,40 @@ symbols: $(OBJECTS) ## only xmpp_tiny_ is exported, nothing unwelcome is called,
 
 # ---- Show and measure --------------------------------------------------------------------------
 
-.PHONY: demo
-demo: ## a sensor logs in to a real server on this machine, publishes, answers; under a minute
+.PHONY: demo demo-host
+demo: ## a sensor on an emulated 64 KiB board logs in to a real server, publishes, answers
 	@tools/install demo
-	@$(MAKE) --no-print-directory all
-	@tools/demo
+	@$(MAKE) --no-print-directory $(BUILD)/brssl
+	@tools/demo chip
+demo-host: ## the same with a sensor on this machine
+	@tools/install host
+	@$(MAKE) --no-print-directory $(BUILD)/3-sensor
+	@tools/demo host
+
+.PHONY: firmware
+firmware: ## the sensor for a board: BOARD=lm3s6965evb SETTINGS=FILE; examples/firmware.mk says what else
+	@tools/install chip
+	@$(MAKE) --no-print-directory -f examples/firmware.mk
 
 .PHONY: size
-size: ## flash, RAM and worst stack on Cortex-M0+, M3, M4 and RV32
+size: ## flash, RAM and worst stack of the core, and of the complete firmware by part
 	@tools/install check
+	@$(MAKE) --no-print-directory $(BUILD)/brssl
 	@tools/size
+	@tools/image --stack
 
 .PHONY: rooms
 rooms: ## calls that go up the floor plan; there must be none
 	@tools/rooms
 
-.PHONY: bench
+.PHONY: bench bench-chip
 bench: ## tokenizer instructions per byte, next to expat
 	@tools/install bench
 	@tools/bench
+bench-chip: ## the firmware's instructions from power-on to online, for each reading and each message
+	@tools/install bench
+	@$(MAKE) --no-print-directory $(BUILD)/brssl
+	@tools/bench-chip
 
 # ---- Keep tidy ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@
 #   SETTINGS=FILE  whom to connect to and as whom (examples/4-firmware/settings.h)
 #   OUT=DIR        where everything goes (build/firmware/BOARD)
 #   CPPFLAGS       -D of your own; CFLAGS: optimisation (-Os -g)
-#   STACK=BYTES    size of the stack (6 KiB)
+#   STACK=BYTES    size of the stack (5632)
 #   APP, APP_DIR   another program's sources, and where its lwipopts.h and xmpp_tiny_config.h are
 #   V=1            show commands whole
 #   BEARSSL, LWIP  source trees of your own; without them Debian's are fetched into BUILD
@@ -59,10 +59,10 @@ SECTIONS := -ffunction-sections -fdata-sections
 # BearSSL: once for each CPU, shared by all who build for it, also at the same time.
 include port/bearssl.mk
 CPU_DIR := $(BUILD)/cpu/$(CPU)
-$(CPU_DIR)/libbearssl.a: $(BEARSSL)/inc/bearssl.h
+$(CPU_DIR)/libbearssl.a: $(BEARSSL)/inc/bearssl.h port/bearssl.mk
 	@mkdir -p $(@D)
 	@+flock $(CPU_DIR)/.lock $(MAKE) -s --no-print-directory -f port/bearssl.mk BUILD='$(CPU_DIR)' CC='$(CC)' \
-	    AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(CPU_FLAGS) -Os $(SECTIONS) -DBR_USE_UNIX_TIME=0 -DBR_USE_URANDOM=0' $@
+	    AR='$(AR)' BEARSSL='$(BEARSSL)' BEARSSL_CFLAGS='$(CPU_FLAGS) -Os $(SECTIONS)' $@
 
 # lwIP: its options are the program's.
 LWIP_OUT := $(OUT)
@@ -83,8 +83,9 @@ COMPILE = $(CC) -std=c99 $(CPU_FLAGS) $(CFLAGS) $(SECTIONS) $(WARNINGS) -I. $(LW
 LINK = $(CC) $(CPU_FLAGS) $(CFLAGS) -nostartfiles -Wl,--gc-sections -Wl,-Map=$(OUT)/firmware.map \
     -Lexamples/boards -T $(BOARD_SCRIPT) $(STACK:%=-Wl,--defsym=board_stack_size=%)
 
-.PHONY: all
+.PHONY: all objects
 all: $(OUT)/firmware.elf
+objects: $(OBJECTS)
 
 $(OUT)/firmware.elf: $(OBJECTS) $(LIBRARIES) $(wildcard examples/boards/*.ld) $(OUT)/obj/link.flags
 	$(if $(V),,@echo '  link     $@')

@@ -85,7 +85,7 @@ $(call chip_programs,$1): $(BUILD)/chip/$1/%: $(BUILD)/chip/$1/%.o $(CHIP_OBJECT
 	$$(if $$(V),,@echo '  link     $$@')
 	$$(Q)$(CHIP_CROSS_$1)gcc $(CHIP_FLAGS_$1) $$(CHIP_CFLAGS) -Wl,--gc-sections $$(CHIP_LINK_$1) -o $$@ $$^
 
-$(BUILD)/cpu/$1/libbearssl.a: $(BEARSSL)/inc/bearssl.h
+$(BUILD)/cpu/$1/libbearssl.a: $(BEARSSL)/inc/bearssl.h port/bearssl.mk
 	@mkdir -p $$(@D)
 	@+$(if $(CHIP_BOARD_$1),$$(MAKE) -s --no-print-directory -f examples/firmware.mk BOARD=$(CHIP_BOARD_$1) \
 	    BUILD='$(BUILD)' BEARSSL='$(BEARSSL)' LWIP='$(LWIP)' libraries,\
