@@ -9,7 +9,7 @@
 CHIP_CFLAGS ?= -Os -g
 CHIP_TARGETS := cortex-m3 cortex-m0 rv32imac powerpc aarch64
 
-CHIP_TESTS := $(patsubst %.c,%,$(wildcard tests/unit/test_*.c)) tests/test_engine tests/test_sasl tests/golden/run
+CHIP_TESTS := tests/golden/run $(patsubst %.c,%,$(wildcard tests/unit/test_*.c)) tests/test_engine tests/test_sasl
 # Of those that need sockets, TLS on the other byte order is worth its time.
 CHIP_TESTS_powerpc := tests/test_ports tests/conformance
 
