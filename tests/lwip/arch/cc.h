@@ -5,6 +5,7 @@
 #ifndef LWIP_TEST_CC_H
 #define LWIP_TEST_CC_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,8 +14,13 @@
 #define LWIP_NO_UNISTD_H     1
 #define SSIZE_MAX            INT_MAX
 #define LWIP_DONT_PROVIDE_BYTEORDER_FUNCTIONS
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#undef BYTE_ORDER
+#define BYTE_ORDER BIG_ENDIAN
+#else
 #define lwip_htons(x) ((unsigned short)__builtin_bswap16(x))
-#define lwip_htonl(x) ((unsigned int)__builtin_bswap32(x))
+#define lwip_htonl(x) ((uint32_t)__builtin_bswap32(x))
+#endif
 
 #define LWIP_PLATFORM_DIAG(x) ((void)0)
 /* An assertion of lwIP's is a failed test: the caller broke a rule of the interface. */
