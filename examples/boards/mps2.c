@@ -174,6 +174,7 @@ bool ethernet_send(const struct pbuf *frame)
 
 #define MPU_SIZE_256  (7u << 1)
 #define MPU_SIZE_4M   (21u << 1)
+#define MPU_SIZE_16M  (23u << 1)
 #define MPU_NOTHING   (1u << 28)
 #define MPU_READ_ONLY (6u << 24 | 1u << 17)
 
@@ -192,7 +193,8 @@ static void start_protection(void)
     protect(0, 0, MPU_READ_ONLY | MPU_SIZE_4M);
     protect(1, 0, MPU_NOTHING | MPU_SIZE_256); /* where pointers that are NULL lead */
     protect(2, (uintptr_t)board_guard_bottom, MPU_NOTHING | MPU_SIZE_256);
-    MPU_CTRL = 1u << 2 | 1; /* elsewhere as without it */
+    protect(3, 0x1f000000, MPU_NOTHING | MPU_SIZE_16M); /* for frames larger than that guard */
+    MPU_CTRL = 1u << 2 | 1;                             /* elsewhere as without it */
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
