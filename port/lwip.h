@@ -64,8 +64,8 @@ struct xmpp_tiny_lwip {
 };
 
 /* Prepares a connection; then &p->stream is a stream without TLS. A name is looked up in IPv4 first,
- * then in IPv6. lwIP cannot forget a look-up: the struct must stay where it is as long as one is under way,
- * also after close().
+ * then in IPv6, and of each the first address is tried: lwIP's resolver tells no other. lwIP cannot forget
+ * a look-up: the struct must stay where it is as long as one is under way, also after close().
  * wake may be NULL; else it is called with ctx when something happened that xmpp_tiny_poll() should
  * see, from inside lwIP with its lock held: it must return at once and must not call the client.
  * When: before anything else, once. */
