@@ -9,7 +9,8 @@
  * With one (NO_SYS 0) lwIP has to be built with LWIP_TCPIP_CORE_LOCKING; every operation here takes
  * the core's lock for as long as it lasts, so a client may live in any task. Give wake, to be told when it
  * is worth calling xmpp_tiny_poll(): let it release a semaphore that the task waits for, with the time that
- * the last xmpp_tiny_poll() returned as limit. Do not hold the lock when you call the client.
+ * the last xmpp_tiny_poll() returned as limit (XMPP_TINY_FOREVER is not to be converted to ticks, but
+ * means no limit). Do not hold the lock when you call the client.
  *
  * Memory: a connection is one TCP pcb of lwIP's. Received data stay in lwIP's pbufs until they are read, and
  * the window opens by what was read; so TCP_WND bounds how many bytes a peer can make us keep, and
