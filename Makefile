@@ -81,7 +81,7 @@ SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: all
 all: $(OBJECTS) $(PROGRAMS) $(BUILD)/brssl ## library object, ports, examples, command line tool, brssl

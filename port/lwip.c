@@ -9,6 +9,7 @@
 #include "port/lwip.h"
 
 #include <lwip/dns.h>
+#include <lwip/priv/tcp_priv.h>
 #include <lwip/sys.h>
 #include <lwip/tcpip.h>
 
@@ -61,14 +62,13 @@ static const char *err_text(err_t err)
     }
 }
 
-/* lwIP tells this connection nothing any more. */
+/* lwIP tells this connection nothing any more. Its arg stays: see reclaim(). */
 static struct tcp_pcb *detach(struct xmpp_tiny_lwip *p)
 {
     struct tcp_pcb *pcb = p->pcb;
 
     p->pcb = NULL;
     if (pcb != NULL) {
-        tcp_arg(pcb, NULL);
         tcp_recv(pcb, NULL);
         tcp_sent(pcb, NULL);
         tcp_err(pcb, NULL);
@@ -94,6 +94,23 @@ static void drop(struct xmpp_tiny_lwip *p)
     tcp_setprio(pcb, TCP_PRIO_MIN);
     if (!p->shut || tcp_close(pcb) != ERR_OK) {
         tcp_abort(pcb);
+    }
+}
+
+/* What an earlier connection left with lwIP and its peer has not acknowledged until now is given up: it
+ * holds segments and heap that the next connection needs, for a quarter of an hour if the peer is gone and
+ * for ever if its window stays shut, and lwIP makes room for want of pcbs only. When: not from inside lwIP.
+ */
+static void reclaim(const struct xmpp_tiny_lwip *p)
+{
+    struct tcp_pcb *pcb, *next;
+
+    for (pcb = tcp_active_pcbs; pcb != NULL; pcb = next) {
+        next = pcb->next;
+        if (pcb->callback_arg == p && pcb->prio == TCP_PRIO_MIN &&
+            (pcb->unsent != NULL || pcb->unacked != NULL)) {
+            tcp_abort(pcb);
+        }
     }
 }
 
@@ -377,6 +394,7 @@ static void attempt(struct xmpp_tiny_lwip *p, uint16_t port)
 static int open_locked(struct xmpp_tiny_lwip *p, struct xmpp_tiny_str host, uint16_t port)
 {
     if (p->state == STATE_CLOSED) {
+        reclaim(p);
         p->family = 0;
         p->last = p->ended = p->shut = p->starved = false;
         p->broken = ERR_OK;

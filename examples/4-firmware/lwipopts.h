@@ -22,6 +22,7 @@
 #define DNS_TABLE_SIZE      1
 #define DNS_MAX_NAME_LENGTH 64
 #define DNS_MAX_SERVERS     1
+#define DNS_MAX_TTL         300 /* seconds that a forged or outdated answer lasts; lwIP's default is a week */
 #define LWIP_RAW            LWIP_IPV6
 #define IP_REASSEMBLY       0
 #define IP_FRAG             0

@@ -68,11 +68,12 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
     if (event->kind == XMPP_TINY_EVENT_MESSAGE)
         return answer(event);
     if (event->kind == XMPP_TINY_EVENT_ONLINE) {
-        retry_ms = SENSOR_RETRY_MS;
         reading_at = board_now_ms();
         ping_at = reading_at + SENSOR_PING_MS;
     } else if (event->kind == XMPP_TINY_EVENT_ANSWER && event->error.code == XMPP_TINY_ERR_TIMEOUT) {
         (void)xmpp_tiny_disconnect(client); /* the server is gone without a word */
+    } else if (event->kind == XMPP_TINY_EVENT_ANSWER) {
+        retry_ms = SENSOR_RETRY_MS; /* a server that lets us in but does not keep us is no success */
     } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
         /* A fleet must not come back in one instant: between half and the whole of a growing time. */
         connect_at = board_now_ms() + retry_ms / 2 + LWIP_RAND() % (retry_ms / 2 + 1);
@@ -85,10 +86,11 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
 static uint32_t work(void)
 {
     if (xmpp_tiny_state(&x) == XMPP_TINY_STATE_OFF) {
-        if (!network_ready())
-            return XMPP_TINY_FOREVER; /* a frame or lwIP's timer brings the news */
         if (left(connect_at) != 0)
             return left(connect_at);
+        connect_at = board_now_ms(); /* after 24 days it would lie in the future again */
+        if (!network_ready())
+            return XMPP_TINY_FOREVER; /* a frame or lwIP's timer brings the news */
         (void)xmpp_tiny_connect(&x);
         return 0;
     }
@@ -136,8 +138,11 @@ int main(void)
     board_init();
     network_start();
     xmpp_tiny_lwip_init(&tcp, NULL, NULL);
-    if (xmpp_tiny_bearssl_init(&tls, &tls_config) == 0 && xmpp_tiny_init(&x, &config) == 0)
+    if (xmpp_tiny_bearssl_init(&tls, &tls_config) < 0)
+        report_line("TLS refuses its settings: buffers or anchors", xmpp_tiny_str(""));
+    else if (xmpp_tiny_init(&x, &config) < 0)
+        report_line("the client refuses its settings: JID, password or buffers", xmpp_tiny_str(""));
+    else
         run();
-    report_line("the settings are wrong", xmpp_tiny_str(""));
     return 1;
 }

@@ -20,7 +20,7 @@ void network_start(void)
     (void)dhcp_start(&netif);
 #if LWIP_IPV6
     netif_create_ip6_linklocal_address(&netif, 1);
-    netif_set_ip6_autoconfig_enabled(&netif, 1);
+    netif.ip6_autoconfig_enabled = 1;
 #endif
 }
 
@@ -37,5 +37,11 @@ uint32_t network_deadline(void)
 
 bool network_ready(void)
 {
-    return netif_is_link_up(&netif) && dhcp_supplied_address(&netif);
+    bool address = dhcp_supplied_address(&netif);
+
+#if LWIP_IPV6
+    for (s8_t i = 1; i < LWIP_IPV6_NUM_ADDRESSES; i++) /* 0 reaches the link only */
+        address = address || ip6_addr_ispreferred(netif_ip6_addr_state(&netif, i));
+#endif
+    return address && netif_is_link_up(&netif);
 }

@@ -20,4 +20,4 @@
 #define SENSOR_TIME_FLOOR 0
 
 /* The CA that issued the server's certificate: TAs, TAs_NUM. */
-#include "anchors.h"
+#include "example_anchors.h"

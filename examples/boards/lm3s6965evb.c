@@ -140,13 +140,20 @@ static void set_alarm(uint32_t ms)
 
 #define MAC_INT_RECEIVED 1u
 
+#define LENGTH_MAX 2048u /* of the FIFO */
+
+static void start_receiving(void)
+{
+    MAC_RECEIVE = 0x10; /* empties the FIFO */
+    MAC_RECEIVE = 0x03; /* on, multicast */
+}
+
 void ethernet_start(uint8_t mac[6])
 {
     MAC_MASK = 0;
     MAC_STATUS = 0x7f;
-    MAC_RECEIVE = 0x10; /* empties the FIFO */
-    MAC_RECEIVE = 0x03; /* on, multicast */
-    MAC_SEND = 0x17;    /* on, padding, checksum, full duplex */
+    start_receiving();
+    MAC_SEND = 0x17; /* on, padding, checksum, full duplex */
     MAC_STATUS = 0x7f;
     for (unsigned i = 0; i < 4; i++)
         mac[i] = (uint8_t)(MAC_ADDR0 >> (8 * i));
@@ -170,7 +177,13 @@ struct pbuf *ethernet_receive(void)
     /* Before the frame a half-word: its length with this half-word and the checksum. */
     uint32_t first = MAC_DATA;
     uint16_t total = (uint16_t)first;
-    struct pbuf *frame = total > 6 ? pbuf_alloc(PBUF_RAW, (u16_t)(total - 6), PBUF_POOL) : NULL;
+    struct pbuf *frame;
+    if (total <= 6 || total > LENGTH_MAX) {
+        /* That is no length: what is in the buffer cannot be told apart any more. */
+        start_receiving();
+        return NULL;
+    }
+    frame = pbuf_alloc(PBUF_RAW, (u16_t)(total - 6), PBUF_POOL);
     fifo_read(&MAC_DATA, first >> 16, 2, (total - 1u) / 4, frame);
     return frame;
 }

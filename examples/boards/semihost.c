@@ -8,17 +8,7 @@
 
 int64_t board_unix_time(void)
 {
-    static int64_t seconds;
-    static uint32_t then_ms;
-
-    if (seconds == 0) {
-        seconds = (int64_t)(uint32_t)semihost(SEMIHOST_TIME, NULL);
-        then_ms = board_now_ms();
-    }
-    uint32_t passed = (board_now_ms() - then_ms) / 1000;
-    seconds += passed;
-    then_ms += passed * 1000;
-    return seconds;
+    return (int64_t)(uint32_t)semihost(SEMIHOST_TIME, NULL);
 }
 
 bool board_random(void *buf, size_t len)

@@ -508,7 +508,23 @@ static void check_room(void)
         wire_faults.cut[WIRE_UP] = false;
         far_forget();
     }
-    CHECK_INT(lwip_stats.memp[MEMP_TCP_PCB]->used, MEMP_NUM_TCP_PCB);
+    CHECK_INT(lwip_stats.memp[MEMP_TCP_PCB]->used, 1); /* each took the place of the one before */
+    end();
+
+    /* Its window stays shut, and it says so whenever it is asked: lwIP would ask for ever. */
+    begin("a connection that was closed before its peer took what was written");
+    connect_to(FAR_4);
+    for (int i = 0; i < 1000; i++) {
+        (void)write_some(sample(0, 500), 500);
+        world_run(10);
+    }
+    CHECK_INT(shut_now(), 1);
+    close_now();
+    world_run(7200000);
+    CHECK(near_memory() > memory_before);
+    CHECK_INT(tcp.stream.ops->open(&tcp.stream, xmpp_tiny_str(OTHER_4), FAR_PORT), XMPP_TINY_IO_AGAIN);
+    close_now();
+    CHECK_INT(near_memory(), memory_before);
     end();
 }
 

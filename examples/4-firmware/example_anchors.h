@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Whom the device trusts: an example CA that nobody has the key of. Make your own with
- * build/brssl ta ca.pem >anchors.h
+ * build/brssl ta ca.pem >anchors.h, and include that in your settings.h
  */
 /* clang-format off */
 static const unsigned char TA0_DN[] = {
