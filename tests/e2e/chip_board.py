@@ -14,7 +14,7 @@ import threading
 import time
 
 from chip_memory import MARGIN, Image, Snapshot
-from harness import BUILD, PATIENCE, ROOT, Child, Failure, directory, need_file, until, write
+from harness import BUILD, PATIENCE, ROOT, Child, Failure, directory, until, write
 
 LONGEST = 900   # seconds until an emulator is ended, whatever happens
 HOST = "10.0.2.2"  # how a guest calls this machine's 127.0.0.1
@@ -27,10 +27,12 @@ SETTINGS = {
 }
 
 
-def anchors(*files):
+def anchors(ca):
     """Trust anchors in C."""
-    brssl = need_file(os.path.join(BUILD, "brssl"), "make (it is built from BearSSL's source)")
-    made = subprocess.run([brssl, "ta", *files], capture_output=True, text=True, check=False)
+    brssl = os.path.join(BUILD, "brssl")
+    if not os.path.exists(brssl):
+        raise Failure(f"{brssl} is missing: run make first")
+    made = subprocess.run([brssl, "ta", ca], capture_output=True, text=True, check=False)
     if made.returncode:
         raise Failure(f"brssl ta: {made.stderr}")
     return made.stdout
@@ -44,11 +46,11 @@ def header(ca, settings):
         elif isinstance(value, str):
             value = f'"{value}"'
         lines.append(f"#define SENSOR_{name.upper()} {value}")
-    return "\n".join(lines) + "\n\n" + anchors(*ca)
+    return "\n".join(lines) + "\n\n" + anchors(ca)
 
 
 def make(board, *arguments):
-    command = ["make", "-s", "-f", "examples/firmware.mk", f"BUILD={BUILD}", f"BOARD={board}", *arguments]
+    command = ["make", "-s", "-j2", "-f", "examples/firmware.mk", f"BUILD={BUILD}", f"BOARD={board}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     for name in ("CC", "WARNINGS", "INCLUDES", "BUILD", "CPPFLAGS", "CFLAGS"):
         environment.pop(name, None)
@@ -108,24 +110,23 @@ class Firmware:
 
     count = 0
     lock = threading.Lock()
-    deepest = {}  # the stack's high water of all that ran so far: board and how it was used, to bytes
+    deepest = {}  # the stack's high water of all that ran so far: board and kind of use, to bytes
 
-    def __init__(self, base, board, ca, relay=None, more=(), **settings):
+    def __init__(self, base, board, ca, use="", relay=None, more=(), **settings):
         with Firmware.lock:
             Firmware.count += 1
             self.base = directory(base, f"board{Firmware.count}")
-        self.board, self.relay = board, relay
-        elf = build(os.path.join(self.base, "firmware.elf"), board, header([ca] if isinstance(ca, str) else ca, settings),
-                    more)
+        self.board, self.use, self.relay = board, use, relay
+        elf = build(os.path.join(self.base, "firmware.elf"), board, header(ca, settings), more)
         self.image = Image(elf)
         self.lines = []  # what the console said: when, what
         self.next = 0    # the first line that wait() has not gone past
         self.change = threading.Condition()
         self.ended = False
         path = os.path.join(self.base, "qmp")
-        argv = ["timeout", "--foreground", "--kill-after=5", str(LONGEST), *make(board, "print-qemu").split(), "-monitor",
-                "none", "-serial", "stdio", "-netdev", "user,id=n0", "-qmp", f"unix:{path},server=on,wait=off", "-kernel", elf,
-                *(relay.options() if relay else [])]
+        argv = ["timeout", "--foreground", "--kill-after=5", str(LONGEST), *make(board, "print-qemu").split(),
+                "-monitor", "none", "-serial", "stdio", "-netdev", "user,id=n0",
+                "-qmp", f"unix:{path},server=on,wait=off", "-kernel", elf, *(relay.options() if relay else [])]
         with open(os.path.join(self.base, "errors"), "wb") as errors:
             self.child = Child(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
                                pass_fds=relay.numbers() if relay else ())
@@ -175,7 +176,8 @@ class Firmware:
                         return match
                 left = end - time.monotonic()
                 if self.ended or left <= 0:
-                    raise Failure(f"{'ended without' if self.ended else 'waited in vain for'} {pattern!r}\n    {self.story()}")
+                    how = "ended without" if self.ended else "waited in vain for"
+                    raise Failure(f"{how} {pattern!r}\n    {self.story()}")
                 self.change.wait(left)
 
     def said(self, start=0):
@@ -226,19 +228,18 @@ class Firmware:
             raise Failure(f"lwIP holds {last}, not {wanted or 'the same for a while'}\n    {self.story()}") from None
         return last
 
-    def check_stack(self, what):
+    def check_stack(self):
         """Fails when the stack was too deep; notes how deep it was."""
         used, size = self.snapshot().stack()
         with Firmware.lock:
-            key = f"{self.board}, {what}"
+            key = f"{self.board}, {self.use}"
             Firmware.deepest[key] = max(used, Firmware.deepest.get(key, 0))
         if used > size - MARGIN:
             raise Failure(f"{self.board}: {used} of {size} bytes of stack used, {MARGIN} have to be left")
-        return used
 
     @classmethod
     def summary(cls):
-        """The stack's high water: of each use, and the highest of all."""
+        """The stack's high water: of each kind of use, and the highest of all."""
         for key, used in sorted(cls.deepest.items()):
             print(f"      stack {used:6} bytes  {key}")
         if cls.deepest:
@@ -261,5 +262,10 @@ class Firmware:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, kind, *_):
+        """However it was used, its stack must have been deep enough."""
+        try:
+            if kind is None and self.monitor:
+                self.check_stack()
+        finally:
+            self.stop()

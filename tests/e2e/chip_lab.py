@@ -30,13 +30,14 @@ class NearEjabberd(Ejabberd):
 
 
 class Lab:
-    def __init__(self, base, pki, kind, name=None):
-        self.base, self.pki = directory(base, name or kind.name), pki
+    def __init__(self, base, pki, kind, name=None, watched=True):
+        self.base = directory(base, name or kind.name)
         self.server = kind(self.base, pki, USERS, USERS).start()
         self.name = self.server.name
         self.questions = itertools.count()
         self.watcher = None
-        self.watch()
+        if watched:
+            self.watch()
 
     def watch(self):
         """Whoever watches logs in; again, where the server was gone."""
@@ -48,7 +49,8 @@ class Lab:
     def firmware(self, board="lm3s6965evb", tls="start", rsa=False, **settings):
         settings.setdefault("jid", "rita@rsa.a.test" if rsa else "alice@a.test")
         settings.setdefault("port", self.server.direct if tls == "direct" else self.server.port)
-        return Firmware(self.base, board, self.server.pem("rsaca" if rsa else "ca"), tls=tls, **settings)
+        use = f"{self.server.name}, {tls}, {'RSA' if rsa else 'EC'}"
+        return Firmware(self.base, board, self.server.pem("rsaca" if rsa else "ca"), use, tls=tls, **settings)
 
     def send(self, jid, body="read", **fields):
         """Sends a message that can be told apart from all others; returns how."""
@@ -69,7 +71,7 @@ class Lab:
 
     def insist(self, firmware, jid, count):
         """Asks until that many questions are answered, whatever becomes of the connection; returns the last JID."""
-        end = time.monotonic() + 4 * PATIENCE
+        end = time.monotonic() + 10 * PATIENCE
         while count > 0:
             thread, mark = self.send(jid), firmware.mark()
             answer = until(f"an answer to {thread}", lambda: self.watcher.look("message", thread=thread) or
@@ -106,7 +108,8 @@ class Lab:
         return len(re.findall(pattern, self.server.log()[mark:]))
 
     def stop(self):
-        self.watcher.stop()
+        if self.watcher:
+            self.watcher.stop()
         self.server.stop()
 
 

@@ -2,7 +2,6 @@
 """What a firmware's memory tells, seen from outside: how deep its stack has been, and what lwIP holds. Nothing
 in the firmware helps; its symbols say where things are, and lwIP's own lists say what is in use."""
 
-import re
 import struct
 
 from harness import Failure
@@ -142,6 +141,3 @@ class Snapshot:
         parts = [f"{name} {peak}/{count}" for name, (_, peak, count) in self.pools.items() if peak]
         return f"heap {self.heap_peak}/{self.heap_size} B, " + ", ".join(parts)
 
-
-def pools_in(image):
-    return [re.sub("^memp_tab_", "", name) for name in image.symbols if name.startswith("memp_tab_")]

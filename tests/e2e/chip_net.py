@@ -20,14 +20,14 @@ class Relay:
     def __init__(self, seed=1):
         self.loss, self.delay, self.blocked = 0.0, 0.0, False
         self.passed = self.dropped = 0
-        self.chance = random.Random(seed)
-        self.ours, self.qemus, self.ways = [], [], []
-        for _ in range(2):
+        self.ours, self.qemus, self.ways = [], [], {}
+        for way in range(2):
             taken, his_taken = socket.socketpair()
             given, his_given = socket.socketpair()
             self.ours += [taken, given]
             self.qemus += [his_taken, his_given]
-            self.ways.append((taken, given))
+            # Each way has chances of its own: the same seed, nearly the same story.
+            self.ways[taken] = (given, random.Random(2 * seed + way))
         self.waiting = []  # frames on their way: when, a number that keeps their order, to whom, what
         self.count = 0
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -53,8 +53,7 @@ class Relay:
             sock.close()
 
     def _run(self):
-        partial = {taken: b"" for taken, _ in self.ways}
-        to = dict(self.ways)
+        partial = dict.fromkeys(self.ways, b"")
         try:
             while True:
                 left = max(0, self.waiting[0][0] - time.monotonic()) if self.waiting else None
@@ -62,19 +61,19 @@ class Relay:
                     data = sock.recv(65536)
                     if not data:
                         return
-                    partial[sock] = self._frames(partial[sock] + data, to[sock])
+                    partial[sock] = self._frames(partial[sock] + data, *self.ways[sock])
                 while self.waiting and self.waiting[0][0] <= time.monotonic():
                     _, _, sock, frame = heapq.heappop(self.waiting)
                     sock.sendall(frame)
         except (OSError, ValueError):
             pass  # QEMU has ended
 
-    def _frames(self, data, to):
+    def _frames(self, data, to, chance):
         while len(data) >= LENGTH.size:
             size = LENGTH.size + LENGTH.unpack_from(data)[0]
             if len(data) < size:
                 break
-            if self.blocked or self.chance.random() < self.loss:
+            if self.blocked or chance.random() < self.loss:
                 self.dropped += 1
             else:
                 self.passed += 1
@@ -132,7 +131,8 @@ class NameServer:
             packed = socket.inet_pton(family, address)
             records = struct.pack(">HHHIH", 0xc00c, kind, 1, 1, len(packed)) + packed
         code = 0 if name in self.names else 3
-        return question[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, bool(records), 0, 0) + question[12:at + 5] + records
+        counts = struct.pack(">HHHHH", 0x8180 | code, 1, bool(records), 0, 0)
+        return question[:2] + counts + question[12:at + 5] + records
 
     def stop(self):
         try:

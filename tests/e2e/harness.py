@@ -349,11 +349,15 @@ class Ejabberd(Server):
         self.users, self.friends = users, friends
         need("erl")
         self.port, self.direct, self.http = free_ports(self.address, 3)
-        for name in ("a.test", "rsa.a.test"):
-            write(os.path.join(self.base, f"{name}.pem"), read(self.pem(name)) + read(self.pem(name, "key")))
+        self.collect_certificates()
         write(os.path.join(self.base, "ejabberd.yml"),
               EJABBERD.format(base=self.base, pki=pki, address=self.address, port=self.port,
                               direct=self.direct, http=self.http))
+
+    def collect_certificates(self):
+        """As ejabberd wants them; reload_config makes it look at them again."""
+        for name in ("a.test", "rsa.a.test"):
+            write(os.path.join(self.base, f"{name}.pem"), read(self.pem(name)) + read(self.pem(name, "key")))
 
     def libraries(self):
         for top in ("/usr/lib/" + os.uname().machine + "-linux-gnu", "/usr/lib"):
