@@ -5,18 +5,17 @@ readings, questions, certificates that must not be believed, names, IPv6. PATTER
 the names of the cases to run. Needs qemu-system-arm, qemu-system-misc, and what run.py needs."""
 
 import os
-import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 sys.dont_write_bytecode = True  # no cache beside the sources
 
 from chip_board import HOST, HOST6, Firmware  # noqa: E402
-from chip_lab import MECHANISM, Lab, NearEjabberd, NearProsody, reading  # noqa: E402
+from chip_lab import MECHANISM, Lab, NearEjabberd, NearProsody, bare, reading  # noqa: E402
 from chip_memory import MARGIN, Snapshot  # noqa: E402
 from chip_net import Forward, NameServer  # noqa: E402
 from fake import Fake  # noqa: E402
-from harness import PATIENCE, Failure, Report, clean_up_always, directory, make_pki, same, scratch, until  # noqa: E402
+from harness import Failure, Report, clean_up_always, directory, make_pki, same, scratch, until  # noqa: E402
 
 BOARD = "lm3s6965evb"
 OTHERS = ("mps2-an385", "mps2-an385-m0", "mps2-an505", "virt-rv32")
@@ -181,8 +180,7 @@ def large_record(base, pki):
     def script(c):
         c.online()
         c.expect("<presence>")
-        c.socket, c.torn = socket.socket(fileno=c.socket.detach()), True
-        c.socket.settimeout(PATIENCE)
+        bare(c)
         c.send(b"\x17\x03\x03\x08\x00")
 
     with Fake(script, pki) as fake:

@@ -4,6 +4,7 @@
 import itertools
 import os
 import re
+import socket
 import time
 
 from chip_board import Firmware
@@ -111,6 +112,12 @@ class Lab:
         if self.watcher:
             self.watcher.stop()
         self.server.stop()
+
+
+def bare(c):
+    """Takes TLS away from a scripted server's connection: what it sends now goes out as it is."""
+    c.socket, c.torn = socket.socket(fileno=c.socket.detach()), True
+    c.socket.settimeout(PATIENCE)
 
 
 def reading(text):

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True  # no cache beside the sources
 
 from chip_board import Firmware  # noqa: E402
-from chip_lab import Lab, NearEjabberd, NearProsody  # noqa: E402
+from chip_lab import Lab, NearEjabberd, NearProsody, bare  # noqa: E402
 from chip_net import Relay  # noqa: E402
 from fake import STREAMS, Fake, Gone  # noqa: E402
 from harness import PATIENCE, Failure, Report, clean_up_always, make_pki, same, scratch, until  # noqa: E402
@@ -188,9 +188,15 @@ def ended_anywhere(base, pki):
     def nothing(_):
         pass
 
+    def garbage(c):
+        """Not of TLS's making, and more of it than the firmware reads before it gives up."""
+        bare(c)
+        c.send(b"\x17\x03\x03\xff\xff" + bytes(900))
+
     ways = [stage(reach, end) for reach in (nothing, header, starttls, offered, authenticated, online)
             for end in (lambda c: c.cut(), reset)]
     ways += [stage(online, lambda c: c.notify()),
+             stage(online, garbage),
              stage(online, lambda c: c.send("</stream:stream>")),
              stage(online, lambda c: c.send(f"<stream:error><not-well-formed xmlns='{STREAMS}'/></stream:error>"
                                             "</stream:stream>"), reset),
