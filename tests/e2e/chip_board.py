@@ -209,7 +209,7 @@ class Firmware:
 
     def quiet(self, wanted=None, patience=PATIENCE):
         """What lwIP holds when nothing moves: as soon as it is what is wanted; else as soon as it has one
-        connection and has been the same for a while."""
+        connection, nothing to be acknowledged, and has been the same for a while."""
         last, since = None, 0
 
         def calm():
@@ -220,7 +220,8 @@ class Firmware:
                 return held == wanted
             if held != last:
                 last, since = held, time.monotonic()
-            return held["connections"] == 1 and time.monotonic() - since >= 0.4
+            idle = held["connections"] == 1 and held["TCP_SEG"] == 0
+            return idle and time.monotonic() - since >= 0.4
 
         try:
             until("a quiet firmware", calm, patience)
