@@ -38,6 +38,9 @@ err_t board_netif_init(struct netif *netif)
     netif->mtu = 1500;
     netif->hwaddr_len = sizeof netif->hwaddr;
     netif->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET;
+#if LWIP_IPV6
+    netif->flags |= NETIF_FLAG_MLD6; /* or neighbours that ask for us are not heard */
+#endif
     ethernet_start(netif->hwaddr);
     if (ethernet_link())
         netif->flags |= NETIF_FLAG_LINK_UP;
