@@ -25,6 +25,7 @@ static char rx[XMPP_TINY_RX_MIN], tx[XMPP_TINY_TX_MIN];
 static unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MIN], tls_out[XMPP_TINY_BEARSSL_OUT_MIN];
 static struct xmpp_tiny_lwip tcp;
 static struct xmpp_tiny_bearssl tls;
+static struct xmpp_tiny_saved saved; /* until power-off: logins without key derivation, no downgrade unseen */
 static struct xmpp_tiny x;
 
 static uint32_t connect_at, reading_at, ping_at; /* when each is due */
@@ -64,9 +65,11 @@ static int answer(const struct xmpp_tiny_event *event)
 static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *event, void *user)
 {
     (void)user;
-    report_event(client, &tls, event);
+    report_event(client, event);
     if (event->kind == XMPP_TINY_EVENT_MESSAGE)
         return answer(event);
+    if (event->kind == XMPP_TINY_EVENT_CHANGED)
+        return XMPP_TINY_ACCEPT; /* renewed, its key too: the CA vouches for it. Without a CA leave out */
     if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         reading_at = board_now_ms();
         ping_at = reading_at + SENSOR_PING_MS;
@@ -108,8 +111,7 @@ static uint32_t work(void)
     return sooner(left(reading_at), left(ping_at));
 }
 
-/* Never spins: each time round it does what there is to do, then sleeps until a frame arrives or the next
- * deadline of the client, the application or lwIP. */
+/* Never spins: sleeps until a frame arrives, or the next deadline of the client, the application or lwIP. */
 static void run(void)
 {
     for (;;) {
@@ -129,7 +131,7 @@ int main(void)
         .anchors = TAs, .anchor_count = TAs_NUM, .time_floor = SENSOR_TIME_FLOOR,
         .in = tls_in, .in_size = sizeof tls_in, .out = tls_out, .out_size = sizeof tls_out};
     static const struct xmpp_tiny_config config = {
-        .jid = SENSOR_JID, .password = SENSOR_PASSWORD,
+        .jid = SENSOR_JID, .password = SENSOR_PASSWORD, .saved = &saved,
         .host = SENSOR_HOST, .port = SENSOR_PORT, .tls = SENSOR_TLS, .timeout_ms = SENSOR_TIMEOUT_MS,
         .stream = &tls.stream, .platform = &platform, .crypto = &xmpp_tiny_bearssl_crypto,
         .rx = rx, .rx_size = sizeof rx, .tx = tx, .tx_size = sizeof tx, .event = on_event};

@@ -21,6 +21,53 @@ static void number(const char *what, uint32_t n)
     report_line(what, (struct xmpp_tiny_str){at, (size_t)(digits + sizeof digits - at)});
 }
 
+static void hex(const char *what, const uint8_t digest[32])
+{
+    char text[64];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "0123456789abcdef"[digest[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15];
+    report_line(what, (struct xmpp_tiny_str){text, sizeof text});
+}
+
+/* The day of a time, as 20501231. A year of March to February ends with the leap day. */
+static void day(const char *what, int64_t seconds)
+{
+    uint32_t days = (uint32_t)(seconds >> 7) / (86400 >> 7) + 719468; /* since 1 March of the year 0 */
+    uint32_t century = (4 * days + 3) / 146097;
+    days -= 146097 * century / 4;
+    uint32_t year = (4 * days + 3) / 1461;
+    days -= 1461 * year / 4;
+    uint32_t month = (5 * days + 2) / 153;
+    days -= (153 * month + 2) / 5;
+    year += 100 * century + month / 10;
+    number(what, 10000 * year + 100 * (month < 10 ? month + 3 : month - 9) + days + 1);
+}
+
+/* By what the server proved to be itself, and how the connection is encrypted. */
+static void secured(struct xmpp_tiny *x)
+{
+    static const char by[][10] = {"nothing", "CA", "pin", "CA, pin", "first use"};
+    struct xmpp_tiny_security s;
+    if (xmpp_tiny_security(x, &s) < 0)
+        return;
+    report_line("server verified by ", xmpp_tiny_str(by[s.trust]));
+    report_line("  ", xmpp_tiny_str(s.version));
+    report_line("  ", xmpp_tiny_str(s.suite));
+    report_line("  key exchange ", xmpp_tiny_str(s.key_exchange));
+    hex("  key ", s.spki);
+    day("  valid until ", s.not_after);
+}
+
+static void authenticated(struct xmpp_tiny *x)
+{
+    static const char bindings[][23] = {"none", "tls-unique", "tls-server-end-point"};
+    struct xmpp_tiny_security s;
+    if (xmpp_tiny_security(x, &s) < 0)
+        return;
+    report_line("authenticated by ", xmpp_tiny_str(xmpp_tiny_mechanism_name(s.mechanism)));
+    report_line("  channel binding ", xmpp_tiny_str(bindings[s.binding]));
+}
+
 static void error(const struct xmpp_tiny_error *e)
 {
     report_line("error ", xmpp_tiny_str(xmpp_tiny_err_name(e->code)));
@@ -30,14 +77,14 @@ static void error(const struct xmpp_tiny_error *e)
         report_line("  ", e->text);
 }
 
-void report_event(const struct xmpp_tiny *x, const struct xmpp_tiny_bearssl *tls,
-                  const struct xmpp_tiny_event *event)
+void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
 {
-    if (event->kind == XMPP_TINY_EVENT_SECURED) {
-        report_line("server verified, ", xmpp_tiny_str(xmpp_tiny_bearssl_version(tls)));
-        report_line("  ", xmpp_tiny_str(xmpp_tiny_bearssl_suite(tls)));
+    if (event->kind == XMPP_TINY_EVENT_CHANGED) {
+        report_line("another certificate than before", xmpp_tiny_str(""));
+    } else if (event->kind == XMPP_TINY_EVENT_SECURED) {
+        secured(x);
     } else if (event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
-        report_line("authenticated by ", xmpp_tiny_str(xmpp_tiny_mechanism_name(xmpp_tiny_mechanism(x))));
+        authenticated(x);
     } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         report_line("online as ", event->to);
     } else if (event->kind == XMPP_TINY_EVENT_SKIPPED) {

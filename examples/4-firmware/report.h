@@ -5,11 +5,9 @@
 #ifndef REPORT_H
 #define REPORT_H
 
-#include "port/bearssl.h"
 #include "xmpp_tiny.h"
 
 void report_line(const char *what, struct xmpp_tiny_str text);
-void report_event(const struct xmpp_tiny *x, const struct xmpp_tiny_bearssl *tls,
-                  const struct xmpp_tiny_event *event);
+void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event);
 
 #endif
