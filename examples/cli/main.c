@@ -52,35 +52,6 @@ struct app {
 
 /* ---- Events ------------------------------------------------------------------------------------ */
 
-static const char *binding_name(enum xmpp_tiny_binding binding)
-{
-    switch (binding) {
-    case XMPP_TINY_BINDING_TLS_UNIQUE:
-        return "tls-unique";
-    case XMPP_TINY_BINDING_TLS_SERVER_END_POINT:
-        return "tls-server-end-point";
-    case XMPP_TINY_BINDING_NONE:
-        break;
-    }
-    return "none";
-}
-
-static void report_secured(const struct app *a)
-{
-    cli_report_begin("secured");
-    cli_report_str("tls", xmpp_tiny_str(xmpp_tiny_bearssl_version(&a->tls)));
-    cli_report_str("suite", xmpp_tiny_str(xmpp_tiny_bearssl_suite(&a->tls)));
-    cli_report_end();
-}
-
-static void report_authenticated(const struct xmpp_tiny *x)
-{
-    cli_report_begin("authenticated");
-    cli_report_str("mechanism", xmpp_tiny_str(xmpp_tiny_mechanism_name(xmpp_tiny_mechanism(x))));
-    cli_report_str("binding", xmpp_tiny_str(binding_name(xmpp_tiny_binding(x))));
-    cli_report_end();
-}
-
 static void on_online(struct app *a, const struct xmpp_tiny_event *event)
 {
     a->online = true;
@@ -93,12 +64,14 @@ static void on_online(struct app *a, const struct xmpp_tiny_event *event)
 static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
 {
     struct app *a = user;
+    struct xmpp_tiny_security security = {.trust = XMPP_TINY_TRUST_NONE};
+    (void)xmpp_tiny_security(x, &security); /* STATE until there is TLS */
     switch (event->kind) {
     case XMPP_TINY_EVENT_SECURED:
-        report_secured(a);
+        cli_report_secured(&security);
         return 0;
     case XMPP_TINY_EVENT_AUTHENTICATED:
-        report_authenticated(x);
+        cli_report_authenticated(&security, event->saved);
         return 0;
     case XMPP_TINY_EVENT_ONLINE:
         on_online(a, event);
@@ -113,6 +86,8 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         a->closed = true;
         break;
     case XMPP_TINY_EVENT_CONNECTED:
+    case XMPP_TINY_EVENT_CHANGED:
+    case XMPP_TINY_EVENT_REGISTERED:
     case XMPP_TINY_EVENT_MESSAGE:
     case XMPP_TINY_EVENT_PRESENCE:
     case XMPP_TINY_EVENT_ELEMENT:

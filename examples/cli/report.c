@@ -2,10 +2,13 @@
  *
  * Events on stdout.
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include "report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 /* A program has one stdout: hence file scope. */
 static bool as_json, broken;
@@ -78,6 +81,32 @@ void cli_report_number(const char *name, int64_t value)
     (void)printf("%" PRId64, value);
 }
 
+void cli_report_bool(const char *name, bool value)
+{
+    put_name(name);
+    (void)fputs(value ? "true" : "false", stdout);
+}
+
+void cli_report_hex(const char *name, const uint8_t *bytes, size_t len)
+{
+    put_name(name);
+    (void)putchar('"');
+    for (size_t i = 0; i < len; i++)
+        (void)printf("%02x", bytes[i]);
+    (void)putchar('"');
+}
+
+void cli_report_time(const char *name, int64_t seconds)
+{
+    char text[32];
+    time_t when = (time_t)seconds;
+    struct tm parts;
+    if (seconds == 0 || gmtime_r(&when, &parts) == NULL ||
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        return;
+    cli_report_str(name, xmpp_tiny_str(text));
+}
+
 void cli_report_end(void)
 {
     (void)fputs(as_json ? "}\n" : "\n", stdout);
@@ -95,6 +124,76 @@ void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str 
     cli_report_str("to", to);
     cli_report_end();
 }
+
+/* ---- Security ---------------------------------------------------------------------------------- */
+
+static const char *trust_name(enum xmpp_tiny_trust trust)
+{
+    switch (trust) {
+    case XMPP_TINY_TRUST_CA:
+        return "ca";
+    case XMPP_TINY_TRUST_PIN:
+        return "pin";
+    case XMPP_TINY_TRUST_CA_PIN:
+        return "ca-pin";
+    case XMPP_TINY_TRUST_FIRST_USE:
+        return "first-use";
+    case XMPP_TINY_TRUST_NONE:
+        break;
+    }
+    return "none";
+}
+
+static const char *binding_name(enum xmpp_tiny_binding binding)
+{
+    switch (binding) {
+    case XMPP_TINY_BINDING_TLS_UNIQUE:
+        return "tls-unique";
+    case XMPP_TINY_BINDING_TLS_SERVER_END_POINT:
+        return "tls-server-end-point";
+    case XMPP_TINY_BINDING_NONE:
+        break;
+    }
+    return "none";
+}
+
+void cli_report_secured(const struct xmpp_tiny_security *security)
+{
+    cli_report_begin("secured");
+    cli_report_str("trust", xmpp_tiny_str(trust_name(security->trust)));
+    cli_report_str("tls", xmpp_tiny_str(security->version));
+    cli_report_str("suite", xmpp_tiny_str(security->suite));
+    cli_report_str("key_exchange", xmpp_tiny_str(security->key_exchange));
+    cli_report_str("subject", security->subject);
+    cli_report_str("issuer", security->issuer);
+    cli_report_time("not_before", security->not_before);
+    cli_report_time("not_after", security->not_after);
+    cli_report_hex("spki", security->spki, sizeof security->spki);
+    cli_report_hex("certificate", security->certificate, sizeof security->certificate);
+    cli_report_bool("resumed", security->resumed);
+    cli_report_end();
+}
+
+void cli_report_authenticated(const struct xmpp_tiny_security *security, bool saved)
+{
+    cli_report_begin("authenticated");
+    cli_report_str("mechanism", xmpp_tiny_str(xmpp_tiny_mechanism_name(security->mechanism)));
+    cli_report_str("binding", xmpp_tiny_str(binding_name(security->binding)));
+    cli_report_bool("saved", saved);
+    cli_report_end();
+}
+
+void cli_report_changed(const struct xmpp_tiny_security *security, const struct xmpp_tiny_saved *saved)
+{
+    cli_report_begin("changed");
+    cli_report_hex("old_spki", saved->spki, sizeof saved->spki);
+    cli_report_hex("spki", security->spki, sizeof security->spki);
+    cli_report_hex("old_certificate", saved->certificate, sizeof saved->certificate);
+    cli_report_hex("certificate", security->certificate, sizeof security->certificate);
+    cli_report_end();
+}
+
+/* ---- Events ------------------------------------------------------------------------------------ */
 
 static void report_message(const struct xmpp_tiny_event *e)
 {
@@ -159,6 +258,10 @@ void cli_report_event(const struct xmpp_tiny_event *event)
         cli_report_begin("connected");
         cli_report_end();
         break;
+    case XMPP_TINY_EVENT_REGISTERED:
+        cli_report_begin("registered");
+        cli_report_end();
+        break;
     case XMPP_TINY_EVENT_MESSAGE:
         report_message(event);
         break;
@@ -186,6 +289,7 @@ void cli_report_event(const struct xmpp_tiny_event *event)
         cli_report_number("unsent", event->unsent);
         cli_report_end();
         break;
+    case XMPP_TINY_EVENT_CHANGED:
     case XMPP_TINY_EVENT_SECURED:
     case XMPP_TINY_EVENT_AUTHENTICATED:
     case XMPP_TINY_EVENT_ONLINE:

@@ -14,6 +14,9 @@ void cli_report_json(bool json);
 void cli_report_begin(const char *event);
 void cli_report_str(const char *name, struct xmpp_tiny_str value);
 void cli_report_number(const char *name, int64_t value);
+void cli_report_bool(const char *name, bool value);
+void cli_report_hex(const char *name, const uint8_t *bytes, size_t len);
+void cli_report_time(const char *name, int64_t seconds); /* since 1970; 0 leaves the member out */
 void cli_report_end(void);
 
 /* An error event. `to`: whom it concerns, may be absent. */
@@ -22,7 +25,13 @@ void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str 
 /* An iq result or error. */
 void cli_report_iq(const struct xmpp_tiny_event *event);
 
-/* CONNECTED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
+/* How the connection is protected; by what both sides proved themselves; that the certificate is not the
+ * one that was remembered. */
+void cli_report_secured(const struct xmpp_tiny_security *security);
+void cli_report_authenticated(const struct xmpp_tiny_security *security, bool saved);
+void cli_report_changed(const struct xmpp_tiny_security *security, const struct xmpp_tiny_saved *saved);
+
+/* CONNECTED, REGISTERED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
 void cli_report_event(const struct xmpp_tiny_event *event);
 
 /* False once stdout could not be written. */
