@@ -54,6 +54,7 @@ STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 #define NS_BIND          "urn:ietf:params:xml:ns:xmpp-bind"
 #define NS_BINDINGS      "urn:xmpp:sasl-cb:0"
 #define NS_PING          "urn:xmpp:ping"
+#define NS_REGISTER      "jabber:iq:register"
 #define NS_XML           "http://www.w3.org/XML/1998/namespace"
 #define NS_XMLNS         "http://www.w3.org/2000/xmlns/"
 
@@ -1188,6 +1189,13 @@ static void tok_hold(struct xmpp_tiny_tok_ *t)
     t->base = t->keep = t->out;
 }
 
+/* Gives back what was kept from `to` on. When: idle. */
+static void tok_free(struct xmpp_tiny_tok_ *t, char *to)
+{
+    t->base = t->keep = t->out = to;
+    t->in = t->end = to + SLACK;
+}
+
 /* Is all input used up, but for white space between units? */
 static bool tok_idle(struct xmpp_tiny_tok_ *t)
 {
@@ -1202,8 +1210,7 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
     char *room = t->base;
     if (len + SLACK > (size_t)(t->limit - room))
         return NULL;
-    t->base = t->keep = t->out = room + len;
-    t->in = t->end = t->out + SLACK;
+    tok_free(t, room + len);
     return room;
 }
 
@@ -1214,7 +1221,7 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 
 #define OUT_RESERVE 192 /* kept from stanzas, so that a stream error and the closing tag always fit */
 
-enum { OUT_BUILDING = 1, OUT_IN_TAG = 2, OUT_OWN = 4 };
+enum { OUT_BUILDING = 1, OUT_IN_TAG = 2, OUT_OWN = 4, OUT_SECRET = 8 /* not to be traced */ };
 
 /* Do committed bytes wait to be sent? */
 static bool out_pending(const struct xmpp_tiny *x)
@@ -1438,6 +1445,120 @@ static bool domain_ok(const str *domain)
     return last != '.' && last != '-';
 }
 
+/* ---- Domains beyond ASCII in the form that DNS and certificates have [RFC3492, RFC5890 2.3.2.1] ---- */
+
+#define ASCII_MAX 253 /* bytes of a domain in DNS */
+
+#if XMPP_TINY_ENABLE_IDN
+/* The character at *p, which is valid UTF-8, in lower case if it is ASCII; moves *p behind it. */
+static uint32_t character(const char **p)
+{
+    struct xmpp_tiny_utf8_ u = {0, 0, 0};
+    uint8_t c = (uint8_t)lower(*(*p)++);
+    if (c < 0x80)
+        return c;
+    for (utf8_take(&u, c); u.need; (*p)++)
+        utf8_take(&u, (uint8_t) * *p);
+    return u.point;
+}
+
+/* The digit of Punycode for v < 36. [RFC3492 5] */
+static char punycode_digit(uint32_t v)
+{
+    return (char)(v < 26 ? 'a' + v : '0' + v - 26);
+}
+
+/* Writes one label of at most 63 bytes, as it is or with "xn--". Returns the end, or NULL if it would exceed
+ * 63 bytes. [RFC3492 6.3] */
+static char *punycode(char *o, const char *label, const char *end)
+{
+    char *start = o, *stop = o + 63;
+    uint32_t n = 0x80, delta = 0, bias = 72, done = 0, length = 0, basic;
+    const char *p;
+    memcpy(o, "xn--", 4);
+    o += 4;
+    for (p = label; p < end; length++) {
+        uint32_t c = character(&p);
+        if (c < 0x80)
+            *o++ = (char)c, done++;
+    }
+    if (done == length) {
+        memmove(start, start + 4, done);
+        return start + done;
+    }
+    basic = done;
+    if (basic)
+        *o++ = '-';
+    for (; done < length; delta++, n++) {
+        uint32_t next = UINT32_MAX;
+        for (p = label; p < end;) {
+            uint32_t c = character(&p);
+            if (c >= n && c < next)
+                next = c;
+        }
+        delta += (next - n) * (done + 1);
+        n = next;
+        for (p = label; p < end;) {
+            uint32_t c = character(&p), q = delta, k = 36, t;
+            delta += c < n;
+            if (c != n)
+                continue;
+            for (;; k += 36) {
+                t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias;
+                if (o >= stop)
+                    return NULL;
+                if (q < t)
+                    break;
+                *o++ = punycode_digit(t + (q - t) % (36 - t));
+                q = (q - t) / (36 - t);
+            }
+            *o++ = punycode_digit(q);
+            delta = done == basic ? delta / 700 : delta / 2;
+            done++;
+            delta += delta / done;
+            for (bias = 0; delta > 455; bias += 36)
+                delta /= 35;
+            bias += 36 * delta / (delta + 38);
+            delta = 0;
+        }
+    }
+    return o;
+}
+
+/* Writes the domain in A-labels; room holds ASCII_MAX + 68 bytes. Returns its length, 0 if it needs no
+ * change, or -1 if it has no such form. */
+static int domain_ascii(char *room, const str *domain)
+{
+    const char *p = domain->ptr, *end = p + domain->len;
+    char *o = room;
+    bool ascii = true;
+    for (size_t i = 0; i < domain->len; i++)
+        ascii &= (uint8_t)p[i] < 0x80;
+    if (ascii)
+        return 0;
+    for (;; p++) {
+        const char *dot = find(p, (size_t)(end - p), '.');
+        const char *stop = dot ? dot : end;
+        o = punycode(o, p, stop);
+        if (o == NULL || o - room > ASCII_MAX)
+            return -1;
+        if (dot == NULL)
+            return (int)(o - room);
+        *o++ = '.';
+        p = stop;
+    }
+}
+#else
+static int domain_ascii(char *room, const str *domain)
+{
+    (void)room;
+    for (size_t i = 0; i < domain->len; i++)
+        if ((uint8_t)domain->ptr[i] >= 0x80)
+            return -1;
+    return 0;
+}
+#endif
+
 /* Splits at the first '/', then at the first '@' before it. [RFC7622 3.2] */
 static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
 {
@@ -1638,7 +1759,13 @@ static void get_child(str *field, const el *e, const char *name)
     (SCRAM_PLUS | XMPP_TINY_ALLOW(SCRAM_SHA_1) | XMPP_TINY_ALLOW(SCRAM_SHA_256) | \
      XMPP_TINY_ALLOW(SCRAM_SHA_512))
 
-enum { SASL_VERIFIED = 1, SASL_BINDINGS_LISTED = 2, SASL_KEYS_GIVEN = 4, SASL_Y = 8 };
+enum {
+    SASL_VERIFIED = 1,
+    SASL_BINDINGS_LISTED = 2,
+    SASL_KEYS_GIVEN = 4,
+    SASL_Y = 8,
+    SASL_LISTS_PROVED = 16 /* only a server that vouches for its lists will do [XEP-0474 7] */
+};
 
 static const char mechanism_names[] =
 #define XMPP_TINY_X(name, text) text "\0"
@@ -1657,10 +1784,10 @@ static bool mechanism_is_scram(unsigned m)
     return m - MECHANISM(SCRAM_SHA_1) < 6;
 }
 
-/* Each hash has two mechanisms, in the order of the hashes. */
+/* Three hashes in their order, then the same three bound to the channel. */
 static enum xmpp_tiny_hash mechanism_hash(unsigned m)
 {
-    return (enum xmpp_tiny_hash)((m - MECHANISM(SCRAM_SHA_1)) / 2);
+    return (enum xmpp_tiny_hash)((m - MECHANISM(SCRAM_SHA_1)) % 3);
 }
 
 static size_t hash_size(enum xmpp_tiny_hash h)
@@ -1690,43 +1817,101 @@ static unsigned binding_number(run name)
     return XMPP_TINY_BINDING_NONE;
 }
 
+static bool has_binding(struct xmpp_tiny_stream *stream, unsigned binding)
+{
+    uint8_t data[64];
+    return stream->ops->binding && stream->ops->binding(stream, (enum xmpp_tiny_binding)binding, data) > 0;
+}
+
 /* The best channel binding that both sides have. A server that lists none [XEP-0440] is taken to have
  * tls-unique, the default of SCRAM, and tls-server-end-point if this connection has no tls-unique. */
 static unsigned choose_binding(const struct xmpp_tiny_sasl_ *s, struct xmpp_tiny_stream *stream)
 {
-    uint8_t data[64];
     for (unsigned b = XMPP_TINY_BINDING_TLS_UNIQUE; b <= XMPP_TINY_BINDING_TLS_SERVER_END_POINT; b++) {
         bool offered = !(s->flags & SASL_BINDINGS_LISTED) || (s->bindings & 1U << b);
-        if (offered && stream->ops->binding &&
-            stream->ops->binding(stream, (enum xmpp_tiny_binding)b, data) > 0)
+        if (offered && has_binding(stream, b))
             return b;
     }
     return XMPP_TINY_BINDING_NONE;
 }
 
-/* Picks the strongest mechanism that is offered, allowed and possible. Returns false if there is none. */
-static bool choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c)
+/* Picks the strongest mechanism that is offered, allowed and possible. [XEP-0440 3: rules 3, 5 and 6]
+ *
+ * Who takes -PLUS away from the offer is found out by the flag "y"; who leaves one that we do not know or may
+ * not use, as well. Who takes bindings from the list leaves one that no honest server shows: it has
+ * mechanisms or tls-server-end-point too. */
+static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c,
+                            const struct xmpp_tiny_saved *known, bool first_use)
 {
     uint32_t allowed = c->mechanisms ? c->mechanisms : SCRAM_ALL, usable;
     unsigned binding = choose_binding(s, c->stream), m = MECHANISM_COUNT;
+    const uint32_t end_point = 1U << XMPP_TINY_BINDING_TLS_SERVER_END_POINT;
     if (!XMPP_TINY_ENABLE_SHA512)
         allowed &= ~(XMPP_TINY_ALLOW(SCRAM_SHA_512) | XMPP_TINY_ALLOW(SCRAM_SHA_512_PLUS));
-    if (binding == XMPP_TINY_BINDING_NONE)
-        allowed &= ~SCRAM_PLUS;
-    if (c->password == NULL) /* the keys are for one hash */
+    if (first_use)
+        allowed &= ~XMPP_TINY_ALLOW(PLAIN); /* to whom would the password go? */
+    if (c->password == NULL)                /* the keys are for one hash */
         allowed &= ~(XMPP_TINY_ALLOW(PLAIN) | SCRAM_ALL) |
-                   (c->keys ? 3U << MECHANISM(SCRAM_SHA_1) << 2 * c->keys->hash : 0);
+                   (known && known->keys.iterations ? 9U << MECHANISM(SCRAM_SHA_1) << known->keys.hash : 0);
+    if (s->bindings && !(s->offered & SCRAM_PLUS) && (allowed & SCRAM_PLUS))
+        return ERR(DOWNGRADE);
+    if (binding == XMPP_TINY_BINDING_NONE) {
+        if ((s->offered & allowed & SCRAM_PLUS) && s->bindings && !(s->bindings & end_point))
+            s->flags |= SASL_LISTS_PROVED;
+        allowed &= ~SCRAM_PLUS;
+    }
     usable = s->offered & allowed;
     if (usable == 0)
-        return false;
+        return ERR(MECHANISM);
     do
         m--;
     while (!(usable & 1U << m));
     s->mechanism = (uint8_t)m;
     s->binding = (uint8_t)(SCRAM_PLUS & 1U << m ? binding : XMPP_TINY_BINDING_NONE);
-    if ((allowed & SCRAM_PLUS) && !(s->offered & SCRAM_PLUS))
+    if ((allowed & SCRAM_PLUS) && !(usable & SCRAM_PLUS))
         s->flags |= SASL_Y;
-    return true;
+    if ((s->flags & SASL_LISTS_PROVED) && m == MECHANISM(PLAIN))
+        return ERR(DOWNGRADE);
+    if (known && (allowed & 1U << known->mechanism) &&
+        (m < known->mechanism || (s->binding > known->binding && has_binding(c->stream, known->binding))))
+        return ERR(DOWNGRADE);
+    return 0;
+}
+
+/* The order of i;octet: below, at or above zero. [RFC4790 9.3] */
+static int run_compare(run a, run b)
+{
+    while (*a == *b && (uint8_t)*a >= RUN_END)
+        a++, b++;
+    return ((uint8_t)*a < RUN_END ? 0 : (uint8_t)*a) - ((uint8_t)*b < RUN_END ? 0 : (uint8_t)*b);
+}
+
+/* Writes what the children of an element say, in order and once, with 0x1E between. Returns the end, or NULL
+ * if it would not come before limit. [XEP-0474 6.1] */
+static char *sorted(char *o, const char *limit, const el *list)
+{
+    run last = NULL;
+    for (;;) {
+        run least = NULL;
+        el e;
+        size_t len;
+        for (bool more = el_child(list, NULL, "*", &e); more; more = el_next(&e, NULL, "*")) {
+            run type = el_attr(&e, "type"), text = type ? type : el_text(&e);
+            if ((last == NULL || run_compare(text, last) > 0) &&
+                (least == NULL || run_compare(text, least) < 0))
+                least = text;
+        }
+        if (least == NULL)
+            return o;
+        len = (size_t)(run_end(least) - least);
+        if (len + 1 >= (size_t)(limit - o))
+            return NULL;
+        if (last)
+            *o++ = 0x1E;
+        memcpy(o, least, len);
+        o += len;
+        last = least;
+    }
 }
 
 /* Length of the client's first message without its GS2 header; o has room for 3 bytes a character of
@@ -1749,28 +1934,43 @@ static size_t scram_first(char *o, const str *user, const uint8_t *nonce)
     return (size_t)(base64_put(o + 3, nonce, NONCE_BYTES) - start);
 }
 
-/* Reads "x=value" at *p, up to ',' or end, and moves *p behind it. Returns false if it is something
- * else. [RFC5802 7] */
-static bool scram_attr(const char **p, const char *end, char name, str *value)
+/* Reads "x=value" at *p, up to ',' or end, and moves *p behind it. Returns x, or 0 for anything else.
+ * [RFC5802 7] */
+static char scram_attr(const char **p, const char *end, str *value)
 {
     const char *from = *p, *to = from;
     while (to < end && *to != ',')
         to++;
     *p = to < end ? to + 1 : to;
-    if (to - from < 2 || from[0] != name || from[1] != '=')
-        return false;
+    if (to - from < 3 || (uint8_t)(lower(*from) - 'a') > 25 || from[1] != '=')
+        return 0;
     *value = slice(from + 2, (size_t)(to - from) - 2);
-    return true;
+    return *from;
+}
+
+/* Does the server vouch for what it offered? [XEP-0474 6.2] */
+static int scram_lists(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_crypto *crypto,
+                       const str *proof)
+{
+    enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
+    uint8_t digest[64];
+    char text[88];
+    str ours;
+    if (proof->ptr == NULL)
+        return s->flags & SASL_LISTS_PROVED ? ERR(DOWNGRADE) : 0;
+    crypto->hash(h, s->lists.ptr, s->lists.len, digest);
+    ours = slice(text, (size_t)(base64_put(text, digest, hash_size(h)) - text));
+    return same(&ours, proof) ? 0 : ERR(DOWNGRADE);
 }
 
 /* Reads the server's first message: r=, s=, i=, then extensions that may be ignored. */
-static int scram_challenge(struct xmpp_tiny_sasl_ *s, uint32_t iterations_max)
+static int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c)
 {
     const char *p = s->challenge.ptr, *end = p + s->challenge.len;
     const size_t ours = NONCE_BYTES / 3 * 4;
-    str iterations;
-    if (!scram_attr(&p, end, 'r', &s->nonce) || !scram_attr(&p, end, 's', &s->salt) ||
-        !scram_attr(&p, end, 'i', &iterations) || iterations.len == 0 || s->salt.len == 0)
+    str iterations, proof = {NULL, 0}, value;
+    if (scram_attr(&p, end, &s->nonce) != 'r' || scram_attr(&p, end, &s->salt) != 's' ||
+        scram_attr(&p, end, &iterations) != 'i')
         return ERR(SASL);
     for (size_t i = 0; i < s->nonce.len; i++)
         if (s->nonce.ptr[i] < 0x21 || s->nonce.ptr[i] > 0x7E)
@@ -1778,21 +1978,27 @@ static int scram_challenge(struct xmpp_tiny_sasl_ *s, uint32_t iterations_max)
     for (size_t i = 0; i < iterations.len; i++)
         if ((uint8_t)(iterations.ptr[i] - '0') > 9)
             return ERR(SASL);
-    for (str unused; p < end;)
-        if (scram_attr(&p, end, 'm', &unused))
-            return ERR(SASL); /* an extension that must be understood */
+    while (p < end || end[-1] == ',') {
+        char name = scram_attr(&p, end, &value);
+        if (name == 'h' && proof.ptr == NULL)
+            proof = value;
+        else if (name == 0 || find("rsimh", 5, name)) /* malformed, twice, or that must be understood */
+            return ERR(SASL);
+    }
     if (s->nonce.len <= ours || memcmp(s->nonce.ptr, s->first.ptr + s->first.len - ours, ours) != 0)
         return ERR(NONCE);
     s->iterations = number(iterations, INT32_MAX);
-    return s->iterations >= ITERATIONS_MIN && s->iterations <= iterations_max ? 0 : ERR(ITERATIONS);
+    if (s->iterations < ITERATIONS_MIN || s->iterations > (c->iterations_max ? c->iterations_max : 100000))
+        return ERR(ITERATIONS);
+    return scram_lists(s, c->crypto, &proof);
 }
 
 /* Starts the key derivation, or takes the keys the application kept. Returns 1 if there is nothing to
  * derive. The salt has been decoded. */
-static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c)
+static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c,
+                            const struct xmpp_tiny_keys *k)
 {
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
-    const struct xmpp_tiny_keys *k = c->keys;
     str parts[2] = {s->salt, {"\0\0\0\1", 4}};
     if (k && k->hash == h && k->iterations == s->iterations && k->salt_len == s->salt.len &&
         memcmp(k->salt, s->salt.ptr, k->salt_len) == 0) {
@@ -1824,7 +2030,7 @@ static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
     str label = server ? STR("Server Key") : STR("Client Key");
     if (s->flags & SASL_KEYS_GIVEN)
-        memcpy(key, server ? c->keys->server_key : c->keys->client_key, hash_size(h));
+        memcpy(key, server ? c->saved->keys.server_key : c->saved->keys.client_key, hash_size(h));
     else
         c->crypto->hmac(h, s->t, hash_size(h), &label, 1, key);
 }
@@ -1876,11 +2082,13 @@ static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
     size_t size = hash_size(mechanism_hash(s->mechanism));
     const char *p = message.ptr, *end = p + message.len;
     str v;
-    if (scram_attr(&p, end, 'e', reason))
+    char name = scram_attr(&p, end, &v);
+    if (name == 'e') {
+        *reason = v;
         return ERR(AUTH);
-    p = message.ptr;
-    if (!scram_attr(&p, end, 'v', &v) || v.len != (size + 2) / 3 * 4 ||
-        base64_get(v, (char *)s->u) != (int)size || !same_secret(s->u, s->proof, size))
+    }
+    if (name != 'v' || v.len != (size + 2) / 3 * 4 || base64_get(v, (char *)s->u) != (int)size ||
+        !same_secret(s->u, s->proof, size))
         return ERR(SERVER_PROOF);
     s->flags |= SASL_VERIFIED;
     return 0;
@@ -1902,10 +2110,12 @@ enum {             /* x->flags */
        F_REDIRECT = 64, /* connect again, elsewhere */
        F_ROOM = 128     /* the application waits for room */
 };
-enum { FEATURE_TLS = 1, FEATURE_BIND = 2 };
+enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_REGISTERED = 4 /* not a feature: done */ };
 
-#define BIND_ID "bind"
-#define SHUT_MS 3000U /* to get the last bytes out */
+#define BIND_ID     "bind"
+#define REGISTER_ID "register" /* of the question what is wanted; of what we give: */
+#define ACCOUNT_ID  "account"
+#define SHUT_MS     3000U /* to get the last bytes out */
 
 static uint32_t now(const struct xmpp_tiny *x)
 {
@@ -1941,7 +2151,91 @@ static int tell(struct xmpp_tiny *x)
     x->flags |= F_BUSY;
     r = x->config->event(x, &x->event, x->config->user);
     x->flags &= (uint8_t)~F_BUSY;
+    if (x->event.kind == XMPP_TINY_EVENT_CHANGED)
+        return r == XMPP_TINY_ACCEPT;
     return r == ERR(AGAIN) && out_pending(x) ? r : 0; /* else there is nothing to wait for */
+}
+
+/* Our account. */
+static str own_bare(const struct xmpp_tiny *x)
+{
+    return jid_bare(x->jid.local.ptr ? &x->jid.local : &x->jid.domain, &x->jid);
+}
+
+/* What an earlier login to this account has taught; NULL: nothing, or damaged. */
+static struct xmpp_tiny_saved *known(const struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    str bare = own_bare(x);
+    return saved && saved->account == jid_digest(&bare) && saved->mechanism < MECHANISM_COUNT &&
+                   saved->binding < GS2_Y && saved->keys.hash <= XMPP_TINY_SHA512 &&
+                   saved->keys.salt_len <= XMPP_TINY_SALT_MAX
+               ? saved
+               : NULL;
+}
+
+/* What TLS says of itself; a port that says nothing has promised all the same. */
+static void tls_security(const struct xmpp_tiny *x, struct xmpp_tiny_security *security)
+{
+    struct xmpp_tiny_stream *stream = x->config->stream;
+    memset(security, 0, sizeof *security);
+    security->trust = XMPP_TINY_TRUST_CA;
+    security->version = security->suite = security->key_exchange = "";
+    if (stream->ops->security)
+        stream->ops->security(stream, security);
+}
+
+/* Does nobody vouch for the server but its key, seen for the first time? */
+static bool first_use(const struct xmpp_tiny *x, const struct xmpp_tiny_security *security)
+{
+    const struct xmpp_tiny_saved *saved = known(x);
+    return security->trust == XMPP_TINY_TRUST_FIRST_USE &&
+           !(saved && memcmp(saved->spki, security->spki, sizeof saved->spki) == 0);
+}
+
+/* Puts a value in its place; true if that was another. */
+static bool put(void *place, const void *value, size_t len)
+{
+    if (memcmp(place, value, len) == 0)
+        return false;
+    memcpy(place, value, len);
+    return true;
+}
+
+/* Writes down what this login teaches. Returns true if that is news. */
+static bool remember(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    struct xmpp_tiny_keys *k;
+    struct xmpp_tiny_security now;
+    bool news;
+    str bare = own_bare(x);
+    if (saved == NULL)
+        return false;
+    news = known(x) == NULL;
+    if (news)
+        memset(saved, 0, sizeof *saved);
+    saved->account = jid_digest(&bare);
+    tls_security(x, &now);
+    news |= put(saved->spki, now.spki, sizeof now.spki);
+    news |= put(saved->certificate, now.certificate, sizeof now.certificate);
+    if (s->mechanism != saved->mechanism || s->binding != saved->binding)
+        news = true;
+    saved->mechanism = s->mechanism;
+    saved->binding = s->binding;
+    k = &saved->keys;
+    if (mechanism_is_scram(s->mechanism) && !(s->flags & SASL_KEYS_GIVEN) && s->salt.len <= sizeof k->salt) {
+        memset(k, 0, sizeof *k);
+        k->hash = mechanism_hash(s->mechanism);
+        k->iterations = s->iterations;
+        k->salt_len = (uint8_t)s->salt.len;
+        memcpy(k->salt, s->salt.ptr, s->salt.len);
+        scram_key(s, x->config, false, k->client_key);
+        scram_key(s, x->config, true, k->server_key);
+        news = true;
+    }
+    return news;
 }
 
 /* Tells something plain; false if the application left the state we were in. */
@@ -1955,15 +2249,18 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
         event->unsent = x->out.stanzas;
     if (kind == XMPP_TINY_EVENT_ONLINE)
         event->to = x->bound;
+    if (kind == XMPP_TINY_EVENT_AUTHENTICATED)
+        event->saved = remember(x);
     tell(x);
     return x->state == state;
 }
 
-/* Hands text to the trace hook; while SASL goes on, only the first tag. */
-static void trace(const struct xmpp_tiny *x, char direction, const char *text, size_t len)
+/* Hands text to the trace hook; of secrets, as in SASL, only the first tag. */
+static void trace(const struct xmpp_tiny *x, char direction, const char *text, size_t len, bool secret)
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
-    bool secret = x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS;
+    secret |= x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS ||
+              x->state == XMPP_TINY_STATE_REGISTER;
     if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL)
         return;
     if (secret) {
@@ -1980,12 +2277,13 @@ static void trace(const struct xmpp_tiny *x, char direction, const char *text, s
 static int commit(struct xmpp_tiny *x)
 {
     uint16_t from = x->out.commit;
+    bool secret = x->out.flags & OUT_SECRET;
     int err = out_commit(x);
     if (err)
         return err;
     if (x->out.begin == from)
         x->write_deadline = after(x, 0);
-    trace(x, '>', x->out.buf + from, (size_t)(x->out.commit - from));
+    trace(x, '>', x->out.buf + from, (size_t)(x->out.commit - from), secret);
     return 0;
 }
 
@@ -2064,18 +2362,24 @@ static int stream_begin(struct xmpp_tiny *x)
          sizeof x->sasl - offsetof(struct xmpp_tiny_sasl_, bindings)); /* the choice stays known */
     wipe(x->out.buf, x->out.size);
     x->features = 0;
-    tok_start(&x->tok, x->redirects ? x->host.len + 2 : 1);
+    tok_start(&x->tok, 1U + x->name_len + (x->redirects ? x->host.len + 1U : 0));
     wipe(x->tok.base, (size_t)(x->tok.limit - x->tok.base));
     own_text(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
                 "' version='1.0' xml:lang='en'");
     x->out.flags |= OUT_IN_TAG;
     out_attr(x, "to", &x->jid.domain);
     if ((x->flags & F_TLS) && x->jid.local.ptr) {
-        str bare = jid_bare(&x->jid.local, &x->jid);
+        str bare = own_bare(x);
         out_attr(x, "from", &bare);
     }
     x->flags |= F_OPEN;
     return own_send(x, ">", XMPP_TINY_STATE_HEADER);
+}
+
+/* The domain as DNS and certificates have it. */
+static str domain_name(const struct xmpp_tiny *x)
+{
+    return x->name_len ? slice(x->tok.buf + 1, x->name_len) : x->jid.domain;
 }
 
 static int stream_opened(struct xmpp_tiny *x)
@@ -2089,9 +2393,25 @@ static int stream_opened(struct xmpp_tiny *x)
     return stream_begin(x);
 }
 
+/* TLS is up. Nothing has been sent through it, and nothing is if the server is not whom we know. */
 static int stream_secured(struct xmpp_tiny *x)
 {
+    struct xmpp_tiny_security now;
+    const struct xmpp_tiny_saved *saved = known(x);
+    bool accepted;
+    tls_security(x, &now);
+    if (now.trust == XMPP_TINY_TRUST_FIRST_USE && x->config->saved == NULL)
+        return ERR(CERT_UNTRUSTED);
     x->flags |= F_TLS;
+    if (saved && memcmp(saved->certificate, now.certificate, sizeof now.certificate) != 0) {
+        event_begin(x, XMPP_TINY_EVENT_CHANGED);
+        accepted = tell(x);
+        if (x->state != XMPP_TINY_STATE_SECURE)
+            return 0;
+        if (!accepted && (now.trust == XMPP_TINY_TRUST_CA || now.trust == XMPP_TINY_TRUST_FIRST_USE) &&
+            memcmp(saved->spki, now.spki, sizeof now.spki) != 0)
+            return ERR(CERT_CHANGED);
+    }
     return tell_kind(x, XMPP_TINY_EVENT_SECURED) ? stream_begin(x) : 0;
 }
 
@@ -2114,7 +2434,7 @@ static int stream_header(struct xmpp_tiny *x)
 }
 
 /* One of the server's features; skipped: it was too large for the buffer, which matters only if we
- * cannot do without it. */
+ * cannot do without it. The lists of mechanisms and bindings stay until one is chosen. */
 static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
@@ -2130,12 +2450,38 @@ static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
         return 0;
     if (skipped)
         return ERR(XML_LIMIT);
+    if (!mechanisms && !el_is(feature, NULL, NS_BINDINGS))
+        return 0;
     for (bool more = el_child(feature, NULL, NULL, &e); more; more = el_next(&e, NULL, NULL)) {
         int mechanism = mechanisms ? mechanism_number(el_text(&e)) : -1;
         if (mechanism >= 0)
             s->offered |= (uint16_t)(1U << mechanism);
-        s->bindings |= (uint8_t)(1U << binding_number(el_attr(&e, "type")));
+        if (!mechanisms)
+            s->bindings |= (uint8_t)(1U << binding_number(el_attr(&e, "type")));
     }
+    if (s->list[!mechanisms].at)
+        return ERR(UNEXPECTED); /* a second list */
+    s->list[!mechanisms] = *feature;
+    tok_hold(&x->tok);
+    return 0;
+}
+
+/* Puts what was offered into the form that a server may vouch for, in the place of the lists. [XEP-0474 6.1]
+ */
+static int sasl_lists(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    char *from = x->tok.base, *limit = x->tok.limit, *o;
+    o = sorted(from, limit, &s->list[0]);
+    if (o && s->list[1].at) {
+        *o++ = 0x1F;
+        o = sorted(o, limit, &s->list[1]);
+    }
+    if (o == NULL)
+        return ERR(XML_LIMIT);
+    s->lists = slice(s->kept, (size_t)(o - from));
+    memmove(s->kept, from, s->lists.len);
+    tok_free(&x->tok, s->kept + s->lists.len);
     return 0;
 }
 
@@ -2145,11 +2491,17 @@ static int sasl_begin(struct xmpp_tiny *x)
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     const struct xmpp_tiny_config *c = x->config;
     const str *user = &x->jid.local;
+    struct xmpp_tiny_security security;
     bool scram;
+    int err;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
-    if (!choose_mechanism(s, c))
-        return ERR(MECHANISM);
+    tls_security(x, &security);
+    err = choose_mechanism(s, c, known(x), first_use(x, &security));
+    if (!err)
+        err = sasl_lists(x);
+    if (err)
+        return err;
     scram = mechanism_is_scram(s->mechanism);
     own_start(x, "auth", NS_SASL);
     out_attr_run(x, "mechanism", nth(mechanism_names, s->mechanism));
@@ -2170,13 +2522,100 @@ static int sasl_begin(struct xmpp_tiny *x)
         out_base64(x, "", 1);
         out_base64(x, c->password, strlen(c->password));
     } else if (s->mechanism == MECHANISM(EXTERNAL)) { /* [XEP-0178]: the identity we mean */
-        str bare = jid_bare(user, &x->jid);
+        str bare = own_bare(x);
         out_base64(x, bare.ptr, bare.len);
     } else {
         out_str(x, "="); /* empty, not absent */
     }
     out_base64_end(x);
     return own_send(x, "", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
+}
+
+/* What the peer says went wrong: its element in that namespace which is not <text/>, and that. */
+static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
+{
+    el c;
+    if (el_child(e, NULL, ns, &c) && run_is(el_name(&c), "text"))
+        el_next(&c, NULL, ns);
+    get_attr(&error->type, e, "type");
+    get(&error->condition, el_name(&c));
+    get(&error->text, child_text(e, "text", ns));
+}
+
+/* The same, of what ends the connection: the unit stays for it. */
+static APART int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int err)
+{
+    read_condition(&x->error, e, ns);
+    tok_hold(&x->tok);
+    return err;
+}
+
+/* ---- The account [XEP-0077 3.1] ---- */
+
+/* Asks what a new account needs. Only a server that somebody vouches for gets the password. */
+static int register_begin(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_security security;
+    tls_security(x, &security);
+    if (first_use(x, &security))
+        return ERR(CERT_UNTRUSTED);
+    own_text(x, "<iq type='get' id='" REGISTER_ID "'><query xmlns='" NS_REGISTER "'>");
+    return own_send(x, "</query></iq>", XMPP_TINY_STATE_REGISTER);
+}
+
+/* Puts user name and password into the query that is being written. */
+static void put_account(struct xmpp_tiny *x, const str *password)
+{
+    out_start(x, "query", NS_REGISTER);
+    out_element(x, "username", NULL, &x->jid.local);
+    out_element(x, "password", NULL, password);
+    x->out.flags |= OUT_SECRET;
+}
+
+/* What the server wants must be what we have. */
+static bool register_possible(const el *query)
+{
+    static const char fields[] = "username\0password\0instructions";
+    unsigned wanted = 0;
+    el e;
+    for (bool more = el_child(query, NULL, NS_REGISTER, &e); more; more = el_next(&e, NULL, NS_REGISTER)) {
+        int field = row_of(fields, 3, el_name(&e));
+        if (field < 0)
+            return false;
+        wanted |= 1U << field;
+    }
+    return (wanted & 3) == 3;
+}
+
+/* An answer: what is wanted, or whether the account is there now. */
+static int register_answer(struct xmpp_tiny *x, const el *iq)
+{
+    run type = el_attr(iq, "type");
+    bool asked = run_is(el_attr(iq, "id"), REGISTER_ID);
+    str password = xmpp_tiny_str(x->config->password), set = STR("set"), id = STR(ACCOUNT_ID);
+    el e, conflict;
+    if (!el_is(iq, "iq", NS_CLIENT) || !(asked || run_is(el_attr(iq, "id"), ACCOUNT_ID)))
+        return ERR(UNEXPECTED);
+    if (run_is(type, "error") && el_child(iq, "error", NULL, &e)) {
+        if (!asked && el_child(&e, "conflict", NS_STANZA_ERRORS, &conflict))
+            return sasl_begin(x); /* it is there already */
+        return keep_condition(x, &e, NS_STANZA_ERRORS, ERR(REGISTER));
+    }
+    if (!run_is(type, "result"))
+        return ERR(UNEXPECTED);
+    if (!asked)
+        return tell_kind(x, XMPP_TINY_EVENT_REGISTERED) ? sasl_begin(x) : 0;
+    el_child(iq, "query", NS_REGISTER, &e);
+    if (!register_possible(&e)) {
+        get_child(&x->error.text, &e, "instructions");
+        tok_hold(&x->tok);
+        return ERR(REGISTER);
+    }
+    own_start(x, "iq", NULL);
+    out_attr(x, "type", &set);
+    out_attr(x, "id", &id);
+    put_account(x, &password);
+    return own_send(x, "", XMPP_TINY_STATE_REGISTER);
 }
 
 /* [RFC6120 7.6] */
@@ -2196,8 +2635,11 @@ static APART int stream_features(struct xmpp_tiny *x)
         own_start(x, "starttls", NS_TLS);
         return own_send(x, "", XMPP_TINY_STATE_PROCEED);
     }
-    if (!(x->flags & F_AUTHENTICATED))
-        return sasl_begin(x);
+    if (!(x->flags & F_AUTHENTICATED)) {
+        x->sasl.kept = x->tok.base;
+        tok_hold(&x->tok);
+        return XMPP_TINY_ENABLE_REGISTER && x->config->create_account ? register_begin(x) : sasl_begin(x);
+    }
     return x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
 }
 
@@ -2218,31 +2660,12 @@ static bool stream_redirect(struct xmpp_tiny *x, str where)
     }
     if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || host.len - 1 >= 255 || !domain_ok(&host))
         return false;
-    x->host = slice(x->tok.buf + 1, host.len);
-    memmove(x->tok.buf + 1, host.ptr, host.len);
+    x->host = slice(x->tok.buf + 1 + x->name_len, host.len);
+    memmove(x->tok.buf + 1 + x->name_len, host.ptr, host.len);
     x->port = (uint16_t)port;
     x->redirects++;
     x->flags |= F_REDIRECT;
     return true;
-}
-
-/* What the peer says went wrong: its element in that namespace which is not <text/>, and that. */
-static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
-{
-    el c;
-    if (el_child(e, NULL, ns, &c) && run_is(el_name(&c), "text"))
-        el_next(&c, NULL, ns);
-    get_attr(&error->type, e, "type");
-    get(&error->condition, el_name(&c));
-    get(&error->text, child_text(e, "text", ns));
-}
-
-/* The same, of what ends the connection: the unit stays for it. */
-static APART int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int err)
-{
-    read_condition(&x->error, e, ns);
-    tok_hold(&x->tok);
-    return err;
 }
 
 /* A session that is online is not moved: the application is told and may connect again. */
@@ -2295,7 +2718,7 @@ static int sasl_challenge(struct xmpp_tiny *x, const el *e)
     if (!err && !tok_idle(&x->tok))
         err = ERR(UNEXPECTED); /* the server went on before it was answered */
     if (!err)
-        err = scram_challenge(s, x->config->iterations_max ? x->config->iterations_max : 100000);
+        err = scram_challenge(s, x->config);
     if (err)
         return err;
     room = tok_room(&x->tok, s->salt.len);
@@ -2305,7 +2728,7 @@ static int sasl_challenge(struct xmpp_tiny *x, const el *e)
     if (n <= 0)
         return ERR(SASL);
     s->salt = slice(room, (size_t)n);
-    err = scram_keys_begin(s, x->config);
+    err = scram_keys_begin(s, x->config, x->keys_refused || !known(x) ? NULL : &known(x)->keys);
     if (err > 0)
         return sasl_response(x);
     set_state(x, XMPP_TINY_STATE_KEYS);
@@ -2327,6 +2750,7 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, bool success)
     if (scram && !(x->sasl.flags & SASL_VERIFIED))
         return ERR(SERVER_PROOF);
     x->flags |= F_AUTHENTICATED;
+    x->keys_refused = false;
     return tell_kind(x, XMPP_TINY_EVENT_AUTHENTICATED) ? stream_begin(x) : 0;
 }
 
@@ -2360,6 +2784,8 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
     switch (x->state) {
     case XMPP_TINY_STATE_BIND:
         return bind_result(x, e);
+    case XMPP_TINY_STATE_REGISTER:
+        return XMPP_TINY_ENABLE_REGISTER ? register_answer(x, e) : ERR(UNEXPECTED);
     case XMPP_TINY_STATE_PROCEED:
         if (el_is(e, "failure", NS_TLS))
             return ERR(NO_TLS);
@@ -2370,8 +2796,10 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
         return 0;
     case XMPP_TINY_STATE_CHALLENGE:
     case XMPP_TINY_STATE_SUCCESS:
-        if (run_is(sasl, "failure"))
+        if (run_is(sasl, "failure")) {
+            x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN && x->config->password;
             return keep_condition(x, e, NS_SASL, ERR(AUTH));
+        }
         if (x->state == XMPP_TINY_STATE_CHALLENGE && success)
             return ERR(SERVER_PROOF); /* it has proved nothing yet */
         if (!success && !run_is(sasl, "challenge"))
@@ -2672,6 +3100,25 @@ static enum xmpp_tiny_want want(const struct xmpp_tiny *x)
     }
 }
 
+/* Forgets what was received, but for the words of an error. */
+static void forget_received(struct xmpp_tiny *x)
+{
+    char *from = x->tok.buf, *end = x->tok.limit + 1;
+    const str *words[] = {&x->error.type, &x->error.condition, &x->error.text};
+    const char *first = end, *last = end;
+    for (size_t i = 0; i < 3; i++) {
+        const str *w = words[i];
+        if (w->ptr < from || w->ptr >= end)
+            continue;
+        if (w->ptr < first)
+            first = w->ptr;
+        if (last == end || w->ptr + w->len > last)
+            last = w->ptr + w->len;
+    }
+    wipe(from, (size_t)(first - from));
+    wipe(end - (end - last), (size_t)(end - last));
+}
+
 /* The transport is gone; the requests with it. The last event is CLOSED, or a redirection goes on. */
 static void closed(struct xmpp_tiny *x)
 {
@@ -2680,6 +3127,8 @@ static void closed(struct xmpp_tiny *x)
     x->held = 0;
     wipe(&x->sasl, sizeof x->sasl);
     wipe(x->out.buf, x->out.size);
+    if (!again)
+        forget_received(x);
     x->out.begin = x->out.commit = x->out.end = 0;
     set_state(x, again ? XMPP_TINY_STATE_OPEN : XMPP_TINY_STATE_OFF);
     if (!again) {
@@ -2721,7 +3170,7 @@ static void report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, in
 
 static APART void received(struct xmpp_tiny *x, size_t len)
 {
-    trace(x, '<', x->tok.end, len);
+    trace(x, '<', x->tok.end, len, false);
     tok_fed(&x->tok, len);
 }
 
@@ -2918,7 +3367,7 @@ static APART bool pump(struct xmpp_tiny *x)
     case XMPP_TINY_WANT_OPEN:
         return pump_report(x, what, s->ops->open(s, x->host, port_of(x)));
     case XMPP_TINY_WANT_SECURE:
-        return pump_report(x, what, s->ops->secure(s, x->jid.domain));
+        return pump_report(x, what, s->ops->secure(s, domain_name(x)));
     case XMPP_TINY_WANT_IO:
         return pump_io(x);
     case XMPP_TINY_WANT_SHUT:
@@ -3118,9 +3567,8 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            handlers_ok(c) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
            (jid->local.ptr || (c->mechanisms && !(c->mechanisms & local))) &&
-           (c->password || c->keys || (c->mechanisms & secretless)) &&
-           (c->keys == NULL ||
-            (c->keys->salt_len <= XMPP_TINY_SALT_MAX && c->keys->hash <= XMPP_TINY_SHA512));
+           (c->password || c->saved || (c->mechanisms & secretless)) &&
+           (!c->create_account || (XMPP_TINY_ENABLE_REGISTER && c->password && jid->local.ptr));
 }
 
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config)
@@ -3134,7 +3582,7 @@ int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config)
     x->out.buf = (char *)config->tx;
     x->out.size = u16(config->tx_size);
     tok_init(&x->tok, config->rx, config->rx_size);
-    return 0;
+    return domain_ascii(x->tok.buf + 1, &jid.domain) < 0 ? ERR(CONFIG) : 0;
 }
 
 int xmpp_tiny_connect(struct xmpp_tiny *x)
@@ -3143,7 +3591,8 @@ int xmpp_tiny_connect(struct xmpp_tiny *x)
         return ERR(STATE);
     memset(&x->error, 0, sizeof x->error);
     x->redirects = 0;
-    x->host = x->config->host ? xmpp_tiny_str(x->config->host) : x->jid.domain;
+    x->name_len = (uint8_t)domain_ascii(x->tok.buf + 1, &x->jid.domain);
+    x->host = x->config->host ? xmpp_tiny_str(x->config->host) : domain_name(x);
     x->port = x->config->port;
     set_state(x, XMPP_TINY_STATE_OPEN);
     return 0;
@@ -3201,14 +3650,19 @@ str xmpp_tiny_jid(const struct xmpp_tiny *x)
     return x->bound;
 }
 
-enum xmpp_tiny_mechanism xmpp_tiny_mechanism(const struct xmpp_tiny *x)
+int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security)
 {
-    return (enum xmpp_tiny_mechanism)x->sasl.mechanism;
-}
-
-enum xmpp_tiny_binding xmpp_tiny_binding(const struct xmpp_tiny *x)
-{
-    return (enum xmpp_tiny_binding)x->sasl.binding;
+    if (!(x->flags & F_TLS))
+        return ERR(STATE);
+    tls_security(x, security);
+    if (security->trust == XMPP_TINY_TRUST_FIRST_USE && !first_use(x, security))
+        security->trust = XMPP_TINY_TRUST_PIN;
+    security->authenticated = x->flags & F_AUTHENTICATED;
+    if (security->authenticated) {
+        security->mechanism = (enum xmpp_tiny_mechanism)x->sasl.mechanism;
+        security->binding = (enum xmpp_tiny_binding)x->sasl.binding;
+    }
+    return 0;
 }
 
 const char *xmpp_tiny_mechanism_name(enum xmpp_tiny_mechanism m)
@@ -3219,22 +3673,6 @@ const char *xmpp_tiny_mechanism_name(enum xmpp_tiny_mechanism m)
 int xmpp_tiny_mechanism_number(const char *name)
 {
     return mechanism_number(name);
-}
-
-int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys)
-{
-    const struct xmpp_tiny_sasl_ *s = &x->sasl;
-    if (!(s->flags & SASL_VERIFIED) || x->state != XMPP_TINY_STATE_SUCCESS ||
-        s->salt.len > XMPP_TINY_SALT_MAX)
-        return ERR(STATE);
-    memset(keys, 0, sizeof *keys);
-    keys->hash = mechanism_hash(s->mechanism);
-    keys->iterations = s->iterations;
-    keys->salt_len = (uint8_t)s->salt.len;
-    memcpy(keys->salt, s->salt.ptr, s->salt.len);
-    scram_key(s, x->config, false, keys->client_key);
-    scram_key(s, x->config, true, keys->server_key);
-    return 0;
 }
 
 int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *m)
@@ -3267,6 +3705,19 @@ int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 {
     request_begin(x, "get", to.ptr ? &to : &x->jid.domain, timeout);
     out_start(x, "ping", NS_PING);
+    return stanza_send(x);
+}
+
+int xmpp_tiny_change_password(struct xmpp_tiny *x, str password, uint32_t timeout)
+{
+    struct xmpp_tiny_security security;
+    tls_security(x, &security);
+    if (!XMPP_TINY_ENABLE_REGISTER || password.len == 0 || x->jid.local.ptr == NULL)
+        return ERR(ARGUMENT);
+    if (security.trust == XMPP_TINY_TRUST_FIRST_USE && x->sasl.binding == XMPP_TINY_BINDING_NONE)
+        return ERR(CERT_UNTRUSTED);
+    request_begin(x, "set", &x->jid.domain, timeout);
+    put_account(x, &password);
     return stanza_send(x);
 }
 
@@ -3364,7 +3815,7 @@ str xmpp_tiny_host(const struct xmpp_tiny *x, uint16_t *port)
 
 str xmpp_tiny_domain(const struct xmpp_tiny *x)
 {
-    return x->jid.domain;
+    return domain_name(x);
 }
 
 void *xmpp_tiny_rx(struct xmpp_tiny *x, size_t *room)

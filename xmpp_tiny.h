@@ -48,6 +48,12 @@ extern "C" {
 #ifndef XMPP_TINY_ENABLE_SHA512 /* 1: SCRAM-SHA-512(-PLUS); 96 bytes of RAM, and what the hash costs */
 #define XMPP_TINY_ENABLE_SHA512 1
 #endif
+#ifndef XMPP_TINY_ENABLE_IDN /* 1: domains beyond ASCII, 0.5 KB */
+#define XMPP_TINY_ENABLE_IDN 1
+#endif
+#ifndef XMPP_TINY_ENABLE_REGISTER /* 1: accounts made and passwords changed in-band, 0.7 KB */
+#define XMPP_TINY_ENABLE_REGISTER 1
+#endif
 #ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states, events, 0.5 KB; 2: and sentences, 2.5 KB */
 #define XMPP_TINY_ENABLE_NAMES 1
 #endif
@@ -57,6 +63,12 @@ extern "C" {
 
 #if XMPP_TINY_ENABLE_SHA512 < 0 || XMPP_TINY_ENABLE_SHA512 > 1
 #error "XMPP_TINY_ENABLE_SHA512 must be 0 or 1"
+#endif
+#if XMPP_TINY_ENABLE_IDN < 0 || XMPP_TINY_ENABLE_IDN > 1
+#error "XMPP_TINY_ENABLE_IDN must be 0 or 1"
+#endif
+#if XMPP_TINY_ENABLE_REGISTER < 0 || XMPP_TINY_ENABLE_REGISTER > 1
+#error "XMPP_TINY_ENABLE_REGISTER must be 0 or 1"
 #endif
 #if XMPP_TINY_ENABLE_NAMES < 0 || XMPP_TINY_ENABLE_NAMES > 2
 #error "XMPP_TINY_ENABLE_NAMES must be 0, 1 or 2"
@@ -120,6 +132,8 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(CERT_UNTRUSTED, TLS,    "no trust anchor vouches for the server's certificate", "") \
     X(CERT_NAME,      TLS,    "the certificate is not for the JID's domain", "") \
     X(CERT_TIME,      TLS,    "the certificate is expired or not yet valid", "") \
+    X(CERT_CHANGED,   TLS,    "the server's key is not the one that is remembered", "") \
+    X(PIN,            TLS,    "the server's key is none of those that are pinned", "") \
     X(CLOCK,          TLS,    "the time is unknown: certificates cannot be checked", "") \
     /* XML from the server */ \
     X(XML,            XML,    "not well-formed XML", "not-well-formed") \
@@ -136,9 +150,11 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(STREAM,         STREAM, "the server closed the stream with an error", "") \
     X(CLOSED,         STREAM, "the server closed the stream", "") \
     X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often", "") \
+    X(REGISTER,       STREAM, "the server did not create the account", "") \
     X(BIND,           STREAM, "the server refused to bind a resource", "") \
     /* SASL */ \
     X(MECHANISM,      SASL,   "the server offers no mechanism that is allowed", "") \
+    X(DOWNGRADE,      SASL,   "less is offered than there was, or the offer was tampered with", "policy-violation") \
     X(AUTH,           SASL,   "the server refused the credentials", "") \
     X(KEYS,           SASL,   "the keys are for another salt or count, and there is no password", "") \
     X(SASL,           SASL,   "a SASL message of the server is malformed", "not-authorized") \
@@ -226,6 +242,7 @@ enum xmpp_tiny_condition {
     X(HEADER)     /* the server's stream header */ \
     X(FEATURES)   /* the server's features */ \
     X(PROCEED)    /* the answer to STARTTLS */ \
+    X(REGISTER)   /* the answers to the registration */ \
     X(CHALLENGE)  /* the SASL challenge */ \
     X(KEYS)       /* our own key derivation */ \
     X(SUCCESS)    /* the SASL outcome */ \
@@ -309,8 +326,12 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
 /* clang-format off */
 #define XMPP_TINY_EVENTS(X) \
     X(CONNECTED)     /* the transport is open; nothing is encrypted yet */ \
-    X(SECURED)       /* TLS is up and the server is who the JID's domain says */ \
-    X(AUTHENTICATED) /* both sides have proved themselves; xmpp_tiny_keys_export() is legal now */ \
+    X(CHANGED)       /* the server's certificate is not the one in config.saved; the new one is in
+                        xmpp_tiny_security(), and nothing was sent to it yet. If its key is another too, the
+                        connection ends with CERT_CHANGED unless XMPP_TINY_ACCEPT is returned */ \
+    X(SECURED)       /* TLS is up and the server is who the JID's domain says: xmpp_tiny_security() */ \
+    X(REGISTERED)    /* the account was created just now [XEP-0077] */ \
+    X(AUTHENTICATED) /* both sides have proved themselves; saved: config.saved changed, store it now */ \
     X(ONLINE)        /* to: our full JID; stanzas may be sent from now on */ \
     X(MESSAGE)       /* el from to id type subject body thread; error if type is "error" */ \
     X(PRESENCE)      /* el from to id type show status priority; error if type is "error" */ \
@@ -341,6 +362,7 @@ struct xmpp_tiny_event {
     int8_t priority;                            /* PRESENCE: -128..127 */
     uint16_t request;                           /* ANSWER: what xmpp_tiny_send() returned */
     uint16_t unsent;                            /* CLOSED */
+    bool saved;                                 /* AUTHENTICATED */
     uint32_t size;                              /* SKIPPED: bytes as received */
     struct xmpp_tiny_error error;
 };
@@ -353,7 +375,9 @@ struct xmpp_tiny;
  * from the main loop.
  * Returns 0; or, for MESSAGE, PRESENCE, ELEMENT and an ANSWER that came, XMPP_TINY_ERR_AGAIN when a send
  * function returned that: the same event comes again when the transmit buffer has drained, before any
- * other; nothing is read until then. Other values, and those for other events, count as 0. */
+ * other; nothing is read until then; or, for CHANGED, XMPP_TINY_ACCEPT. Other values, and those for other
+ * events, count as 0. */
+#define XMPP_TINY_ACCEPT 1
 typedef int (*xmpp_tiny_event_fn)(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user);
 
 /* Answers incoming iq requests whose payload is <name xmlns='ns'/>. event->el is the iq; its payload
@@ -384,6 +408,53 @@ enum xmpp_tiny_binding {
     XMPP_TINY_BINDING_TLS_SERVER_END_POINT /* [RFC5929 4] */
 };
 
+/* Mechanisms, strongest last: one that is bound to the TLS channel (-PLUS) finds out a man in the middle. */
+/* clang-format off */
+#define XMPP_TINY_MECHANISMS(X) \
+    X(ANONYMOUS,          "ANONYMOUS") \
+    X(PLAIN,              "PLAIN") \
+    X(SCRAM_SHA_1,        "SCRAM-SHA-1") \
+    X(SCRAM_SHA_256,      "SCRAM-SHA-256") \
+    X(SCRAM_SHA_512,      "SCRAM-SHA-512") \
+    X(SCRAM_SHA_1_PLUS,   "SCRAM-SHA-1-PLUS") \
+    X(SCRAM_SHA_256_PLUS, "SCRAM-SHA-256-PLUS") \
+    X(SCRAM_SHA_512_PLUS, "SCRAM-SHA-512-PLUS") \
+    X(EXTERNAL,           "EXTERNAL")
+/* clang-format on */
+
+enum xmpp_tiny_mechanism {
+#define XMPP_TINY_X(name, text) XMPP_TINY_MECHANISM_##name,
+    XMPP_TINY_MECHANISMS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+/* The bit of a mechanism in xmpp_tiny_config.mechanisms. */
+#define XMPP_TINY_ALLOW(name) (1U << XMPP_TINY_MECHANISM_##name)
+
+/* By what the server's identity is established. */
+enum xmpp_tiny_trust {
+    XMPP_TINY_TRUST_NONE,
+    XMPP_TINY_TRUST_CA,       /* a trust anchor vouches for the certificate; name and dates hold */
+    XMPP_TINY_TRUST_PIN,      /* its key is one of those pinned; nothing else of the certificate counts */
+    XMPP_TINY_TRUST_CA_PIN,   /* both */
+    XMPP_TINY_TRUST_FIRST_USE /* nobody vouches for it; name and dates hold */
+};
+
+/* How a connection is protected. */
+struct xmpp_tiny_security {
+    /* From the TLS port. Texts are valid until the connection closes, and may be empty. */
+    enum xmpp_tiny_trust trust;
+    const char *version, *suite, *key_exchange; /* "TLS 1.2", "ECDHE_ECDSA_WITH_...", "x25519" */
+    struct xmpp_tiny_str subject, issuer; /* of the certificate, "O=Example, CN=a.example"; may be cut */
+    int64_t not_before, not_after;        /* its validity, seconds since 1970 */
+    uint8_t spki[32], certificate[32];    /* SHA-256 of the server's public key and certificate */
+    bool resumed;                         /* an earlier TLS session goes on */
+    /* From the client: how both sides proved to know the password, once they have. */
+    bool authenticated;
+    enum xmpp_tiny_mechanism mechanism;
+    enum xmpp_tiny_binding binding;
+};
+
 /* A byte stream. The struct is the first member of the port's own, so that a port needs neither
  * void pointers nor malloc. A TLS stream is a stream laid over another. No operation may block. */
 struct xmpp_tiny_stream {
@@ -395,7 +466,7 @@ struct xmpp_tiny_stream_ops {
      * and does not end in NUL. Returns > 0 open, FAILED, AGAIN. After close() it starts afresh. */
     int (*open)(struct xmpp_tiny_stream *s, struct xmpp_tiny_str host, uint16_t port);
     /* Starts and drives the TLS handshake; returns > 0 only when the server proved to be `name` (the
-     * JID's domain, A-labels for IDN) by a certificate the application's trust anchors vouch for.
+     * JID's domain, A-labels for IDN) by what the application trusts: see enum xmpp_tiny_trust.
      * Called again until it is not AGAIN. NULL in a stream without TLS; the client refuses those. */
     int (*secure)(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name);
     /* Moves at most len bytes (len > 0); short counts are fine. The buffer is the caller's and not
@@ -411,6 +482,8 @@ struct xmpp_tiny_stream_ops {
     /* Writes the channel binding to out (64 bytes). Returns its length, or FAILED if this
      * connection has none of that type. NULL where there is no TLS. */
     int (*binding)(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out);
+    /* Fills in what TLS knows of struct xmpp_tiny_security, which is zero. NULL where there is no TLS. */
+    void (*security)(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *security);
     /* After FAILED: the fitting enum xmpp_tiny_err, and in *detail a static text or NULL. */
     int (*error)(struct xmpp_tiny_stream *s, const char **detail);
 };
@@ -450,48 +523,41 @@ enum xmpp_tiny_tls {
     XMPP_TINY_TLS_DIRECT /* TLS from the first byte, port 5223 [XEP-0368] */
 };
 
-/* Mechanisms, strongest last. */
-/* clang-format off */
-#define XMPP_TINY_MECHANISMS(X) \
-    X(ANONYMOUS,          "ANONYMOUS") \
-    X(PLAIN,              "PLAIN") \
-    X(SCRAM_SHA_1,        "SCRAM-SHA-1") \
-    X(SCRAM_SHA_1_PLUS,   "SCRAM-SHA-1-PLUS") \
-    X(SCRAM_SHA_256,      "SCRAM-SHA-256") \
-    X(SCRAM_SHA_256_PLUS, "SCRAM-SHA-256-PLUS") \
-    X(SCRAM_SHA_512,      "SCRAM-SHA-512") \
-    X(SCRAM_SHA_512_PLUS, "SCRAM-SHA-512-PLUS") \
-    X(EXTERNAL,           "EXTERNAL")
-/* clang-format on */
-
-enum xmpp_tiny_mechanism {
-#define XMPP_TINY_X(name, text) XMPP_TINY_MECHANISM_##name,
-    XMPP_TINY_MECHANISMS(XMPP_TINY_X)
-#undef XMPP_TINY_X
-};
-
-/* The bit of a mechanism in xmpp_tiny_config.mechanisms. */
-#define XMPP_TINY_ALLOW(name) (1U << XMPP_TINY_MECHANISM_##name)
-
-/* Keys derived from a password for one salt and count, to be kept instead of it. They let their
- * holder log in as the user and pose as the server: keep them as secret as a password. [RFC5802 3] */
+/* Keys derived from a password for one salt and count. They let their holder log in as the user and pose as
+ * the server: keep them as secret as a password. [RFC5802 3] */
 struct xmpp_tiny_keys {
     enum xmpp_tiny_hash hash;
-    uint32_t iterations;
+    uint32_t iterations; /* 0: none */
     uint8_t salt_len, salt[XMPP_TINY_SALT_MAX];
-    uint8_t client_key[64], server_key[64];
+    uint8_t client_key[XMPP_TINY_KEY_MAX], server_key[XMPP_TINY_KEY_MAX];
+};
+
+/* What one login teaches the next. The application owns it and keeps it where it survives: all zero at
+ * first, then stored as it is whenever AUTHENTICATED says `saved`, which is the one moment the client
+ * changes it. Secret, because of the keys. What belongs to another account counts as empty.
+ *
+ * With it a login needs no password as long as the server keeps salt and count (those that store plain
+ * passwords make a new salt each time) and no key derivation; an offer weaker than it was is the error
+ * DOWNGRADE, another certificate the event CHANGED. To allow what is weaker after all, clear mechanism. */
+struct xmpp_tiny_saved {
+    uint32_t account;                  /* whose; private */
+    uint8_t spki[32], certificate[32]; /* the server's, as in struct xmpp_tiny_security */
+    uint8_t mechanism, binding;        /* the strongest that was used */
+    struct xmpp_tiny_keys keys;
 };
 
 struct xmpp_tiny_config {
-    const char *jid;      /* user@domain, or user@domain/resource to ask for a resource;
-                             a domain alone for ANONYMOUS */
-    const char *password; /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys,
-                             EXTERNAL or ANONYMOUS */
-    const struct xmpp_tiny_keys *keys; /* used when hash, salt and count match, else the password; without
-                             one, KEYS. Servers that store plain passwords make a new salt at each login */
-    uint32_t mechanisms; /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
-                            allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
-                            wants a client certificate in the TLS port) must be named to be used */
+    const char *jid; /* user@domain, or user@domain/resource to ask for a resource;
+                        a domain alone for ANONYMOUS */
+    const char
+        *password;                 /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys in
+                                      saved (and then the error is KEYS where they do not fit), EXTERNAL or ANONYMOUS */
+    struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use */
+    bool create_account;           /* make the account with this password before logging in [XEP-0077]; one
+                                      that exists already is no error. Wants XMPP_TINY_ENABLE_REGISTER */
+    uint32_t mechanisms;           /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
+                                      allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
+                                      wants a client certificate in the TLS port) must be named to be used */
     enum xmpp_tiny_tls tls;
     const char *host; /* where to connect; NULL: the JID's domain. Never what is verified: that is
                          the domain */
@@ -554,6 +620,9 @@ struct xmpp_tiny_sasl_ {
     uint8_t mechanism, binding, bindings, flags;
     uint16_t offered;
     uint32_t iterations, left;
+    char *kept;                  /* where what is kept of the features begins, .. */
+    struct xmpp_tiny_el list[2]; /* the lists of mechanisms and bindings in it, .. */
+    struct xmpp_tiny_str lists;  /* and what is left of it */
     struct xmpp_tiny_str first, challenge, nonce, salt;
     uint8_t u[XMPP_TINY_KEY_MAX + 2], t[XMPP_TINY_KEY_MAX], proof[XMPP_TINY_KEY_MAX];
 };
@@ -569,6 +638,8 @@ struct xmpp_tiny {
     struct xmpp_tiny_out_ out;
     uint16_t port, next_request;
     uint8_t redirects;
+    uint8_t name_len;  /* of the domain in A-labels, in the receive buffer; 0: it needs none */
+    bool keys_refused; /* those in config.saved */
     uint32_t deadline, write_deadline;
     struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_str host, bound;
@@ -615,17 +686,12 @@ const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x);
 /* Our full JID, from ONLINE until CLOSED; absent otherwise. */
 struct xmpp_tiny_str xmpp_tiny_jid(const struct xmpp_tiny *x);
 
-/* The mechanism and channel binding in use; meaningful from AUTHENTICATED until CLOSED. */
-enum xmpp_tiny_mechanism xmpp_tiny_mechanism(const struct xmpp_tiny *x);
-enum xmpp_tiny_binding xmpp_tiny_binding(const struct xmpp_tiny *x);
+/* How the connection is protected. Returns 0, or STATE while there is no TLS. */
+int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security);
 
 /* The name of a mechanism, and its number or -1 for a name that is unknown. */
 const char *xmpp_tiny_mechanism_name(enum xmpp_tiny_mechanism m);
 int xmpp_tiny_mechanism_number(const char *name);
-
-/* Fills in the keys of the SCRAM login that just succeeded. Returns 0, or STATE.
- * When: inside AUTHENTICATED, after SCRAM with a password and a salt of at most XMPP_TINY_SALT_MAX. */
-int xmpp_tiny_keys_export(struct xmpp_tiny *x, struct xmpp_tiny_keys *keys);
 
 /* ---- Sending -----------------------------------------------------------------------------------
  * A stanza is accepted whole or not at all. Returns 0 (or a request's number) when it was accepted;
@@ -649,6 +715,12 @@ int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *pre
  * request's number; its ANSWER is the pong. An error may come from the entity, which is there then, or in
  * its name from a server (service-unavailable, remote-server-not-found): only code 0 proves it. */
 int xmpp_tiny_ping(struct xmpp_tiny *x, struct xmpp_tiny_str to, uint32_t timeout_ms);
+
+/* Changes the password of the account [XEP-0077 3.3]. Returns the request's number; an ANSWER with code 0
+ * says that the new one counts, and then it belongs into the configuration; after a TIMEOUT or LOST either
+ * may count. CERT_UNTRUSTED if nobody vouches for the server and no channel binding does. timeout_ms as for
+ * xmpp_tiny_begin_request(). Wants XMPP_TINY_ENABLE_REGISTER. */
+int xmpp_tiny_change_password(struct xmpp_tiny *x, struct xmpp_tiny_str password, uint32_t timeout_ms);
 
 /* Refuses a received stanza with an error [RFC6120 8.3]. text may be absent. Errors and iq results are
  * never answered: ARGUMENT. */
@@ -697,7 +769,7 @@ int xmpp_tiny_send_raw(struct xmpp_tiny *x, struct xmpp_tiny_str stanza);
 /* ---- Engine ------------------------------------------------------------------------------------
  * The client without I/O: xmpp_tiny_poll() is a loop over these, and a system with an event loop of
  * its own, or a test, can be another. The engine lends windows, says what it wants, and is told what
- * happened. Of config->stream it then calls only ops->binding. */
+ * happened. Of config->stream it then calls only ops->binding and ops->security. */
 
 enum xmpp_tiny_want {
     XMPP_TINY_WANT_NOTHING,

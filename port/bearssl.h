@@ -69,6 +69,15 @@ extern "C" {
 #endif
 #endif
 
+/* Bytes kept of the certificate's subject, and of its issuer, for struct xmpp_tiny_security; 0: none; 255 at
+ * most. RAM twice that, flash 0.4 KB. */
+#ifndef XMPP_TINY_BEARSSL_NAME_MAX
+#define XMPP_TINY_BEARSSL_NAME_MAX 64
+#endif
+
+#if XMPP_TINY_BEARSSL_NAME_MAX < 0 || XMPP_TINY_BEARSSL_NAME_MAX > 255
+#error "XMPP_TINY_BEARSSL_NAME_MAX must be 0..255"
+#endif
 #if XMPP_TINY_BEARSSL_I15 < 0 || XMPP_TINY_BEARSSL_I15 > 1
 #error "XMPP_TINY_BEARSSL_I15 must be 0 or 1"
 #endif
@@ -130,6 +139,16 @@ struct xmpp_tiny_bearssl_config {
      * tool, `brssl ta FILE`; port/bearssl.mk builds it. */
     const br_x509_trust_anchor *anchors;
     size_t anchor_count;
+    /* SHA-256 hashes of public keys (SubjectPublicKeyInfo in DER), one of which the server's certificate
+     * must have; several, so that keys can be replaced. With anchors both must hold. Without, the key is all
+     * that counts, whatever name and dates the certificate bears: the choice of a device without CA or clock
+     * [RFC7671 5.1]. `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform DER | sha256sum` */
+    const uint8_t (*pins)[32];
+    size_t pin_count;
+    /* Instead of both: trust whoever comes first, if name and dates hold. xmpp_tiny_config.saved remembers
+     * the key, and from then on no other will do. A man in the middle of the very first login is found out
+     * only by a server with channel binding. */
+    bool first_use;
     /* Record buffers. Servers are asked to keep to the largest of 512, 1,024, 2,048 and 4,096 bytes
      * that fits `in` with 29 bytes more [RFC6066 4]; not all do, and a record too large ends the connection
      * with TLS_RECORD. From XMPP_TINY_BEARSSL_IN_MAX on every record fits and nothing is asked. out NULL:
@@ -194,10 +213,6 @@ struct xmpp_tiny_bearssl {
 /* Prepares a connection; then &t->stream is a stream with TLS. The config is kept, not copied.
  * Returns 0, or XMPP_TINY_ERR_CONFIG. When: before anything else, or after close(). */
 int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_bearssl_config *config);
-
-/* What was agreed: "TLS 1.2" and "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"; empty while there is no TLS. */
-const char *xmpp_tiny_bearssl_version(const struct xmpp_tiny_bearssl *t);
-const char *xmpp_tiny_bearssl_suite(const struct xmpp_tiny_bearssl *t);
 
 /* Hash functions, HMAC and PBKDF2 for xmpp_tiny_config.crypto. Stack on Cortex-M3, three quarters of it
  * BearSSL's: 1.2 KB with SHA-1 and SHA-256, 1.8 KB with SHA-512. */

@@ -309,7 +309,7 @@ struct g_run {
     struct xmpp_tiny_config config;
     struct xmpp_tiny_stream stream;
     struct xmpp_tiny_platform platform;
-    struct xmpp_tiny_keys keys;
+    struct xmpp_tiny_saved saved;
     char *rx, *tx;
     bool initialised, dirty, hold, secured, online, connected, no_random;
     uint32_t now, wait, rounds;
@@ -371,7 +371,10 @@ static void g_list(struct g_text *to, const char *words, const char *head, const
     g_adds(to, *words ? tail : "");
 }
 
-/* "b64 TEXT", "hex 00ff", "repeat N TEXT", "mechanisms A B", "bindings A B", or the name of a variable. */
+static void g_digest(struct g_text *to, const char *hash, const char *text, size_t len);
+
+/* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "repeat N TEXT", "mechanisms A B", "bindings A B", or the name
+ * of a variable. */
 static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, size_t len)
 {
     const char *value = NULL;
@@ -384,6 +387,10 @@ static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, siz
             char pair[3] = {h[0], h[1], 0}, byte = (char)strtol(pair, NULL, 16);
             g_add(to, &byte, 1);
         }
+    } else if (g_begins(inner.ptr, "digest ")) {
+        const char *text = strchr(inner.ptr + 7, ' ');
+        text = text ? text + 1 : inner.ptr + inner.len;
+        g_digest(to, inner.ptr + 7, text, (size_t)(inner.ptr + inner.len - text));
     } else if (g_begins(inner.ptr, "mechanisms")) {
         g_list(to, inner.ptr + 10, "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "<mechanism>",
                "</mechanism>", "</mechanisms>");
@@ -522,14 +529,27 @@ static void g_pbkdf2(enum xmpp_tiny_hash h, const void *key, size_t key_len, uin
 
 static const struct xmpp_tiny_crypto g_crypto = {g_hash, g_hmac, g_pbkdf2};
 
+static enum xmpp_tiny_hash g_hash_of(const char *name)
+{
+    return g_begins(name, "SHA-1 ")     ? XMPP_TINY_SHA1
+           : g_begins(name, "SHA-256 ") ? XMPP_TINY_SHA256
+                                        : XMPP_TINY_SHA512;
+}
+
+/* In base64. */
+static void g_digest(struct g_text *to, const char *hash, const char *text, size_t len)
+{
+    uint8_t digest[64];
+    xmpp_tiny_bearssl_crypto.hash(g_hash_of(hash), text, len, digest);
+    g_base64(to, digest, g_hash_size(g_hash_of(hash)));
+}
+
 /* scram HASH CLIENT-FIRST-BARE SERVER-FIRST CLIENT-FINAL-WITHOUT-PROOF: makes {first}, {challenge},
  * {final}, {proof} and {signature}. [RFC5802 3] */
 static void g_scram(struct g_run *r, char *args)
 {
     static const char *const names[] = {"first", "challenge", "final"};
-    enum xmpp_tiny_hash h = g_begins(args, "SHA-1 ")     ? XMPP_TINY_SHA1
-                            : g_begins(args, "SHA-256 ") ? XMPP_TINY_SHA256
-                                                         : XMPP_TINY_SHA512;
+    enum xmpp_tiny_hash h = g_hash_of(args);
     size_t size = g_hash_size(h);
     const char *password = g_get(&r->settings, "password", 8), *s, *i;
     struct xmpp_tiny_str message[3], auth[5], salt[2], label[2] = {{"Client Key", 10}, {"Server Key", 10}};
@@ -621,8 +641,25 @@ static int g_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, ui
     return (int)strlen(data);
 }
 
+/* The settings trust, spki and cert; the latter two are bytes that fill the hash. */
+static void g_security(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *security)
+{
+    static const char *const names[] = {"none", "ca", "pin", "both", "first"};
+    const char *trust = g_get(&g_playing->settings, "trust", 5),
+               *key = g_get(&g_playing->settings, "spki", 4),
+               *certificate = g_get(&g_playing->settings, "cert", 4);
+    (void)s;
+    security->trust = XMPP_TINY_TRUST_CA;
+    for (unsigned i = 0; trust && i < sizeof names / sizeof *names; i++)
+        if (strcmp(trust, names[i]) == 0)
+            security->trust = (enum xmpp_tiny_trust)i;
+    memset(security->spki, key ? *key : 0, sizeof security->spki);
+    memset(security->certificate, certificate ? *certificate : 0, sizeof security->certificate);
+}
+
 /* What the engine must not call is missing. */
-static const struct xmpp_tiny_stream_ops g_ops = {NULL, g_no_secure, NULL, NULL, NULL, NULL, g_binding, NULL};
+static const struct xmpp_tiny_stream_ops g_ops = {
+    .secure = g_no_secure, .binding = g_binding, .security = g_security};
 
 /* ---- Events ---- */
 
@@ -660,16 +697,27 @@ static void g_error(struct g_text *t, const struct xmpp_tiny_error *e)
 }
 
 /* The fields the header names for this kind. */
-static void g_event_text(struct g_text *t, const struct xmpp_tiny *x, const struct xmpp_tiny_event *e)
+static void g_event_text(struct g_text *t, struct xmpp_tiny *x, const struct xmpp_tiny_event *e)
 {
     static const char *const bindings[] = {"", " tls-unique", " tls-server-end-point"};
+    static const char *const trusts[] = {" none", "", " pin", " both",
+                                         " first"}; /* a CA goes without saying */
+    struct xmpp_tiny_security security;
     bool stanza = e->kind == XMPP_TINY_EVENT_MESSAGE || e->kind == XMPP_TINY_EVENT_PRESENCE;
     g_adds(t, xmpp_tiny_event_name(e->kind));
     switch (e->kind) {
     case XMPP_TINY_EVENT_AUTHENTICATED:
-        g_adds(t, " ");
-        g_adds(t, xmpp_tiny_mechanism_name(xmpp_tiny_mechanism(x)));
-        g_adds(t, bindings[xmpp_tiny_binding(x)]);
+        if (xmpp_tiny_security(x, &security) == 0 && security.authenticated) {
+            g_adds(t, " ");
+            g_adds(t, xmpp_tiny_mechanism_name(security.mechanism));
+            g_adds(t, bindings[security.binding]);
+        }
+        g_adds(t, e->saved ? " saved" : "");
+        break;
+    case XMPP_TINY_EVENT_SECURED:
+    case XMPP_TINY_EVENT_CHANGED:
+        if (xmpp_tiny_security(x, &security) == 0 && !security.authenticated)
+            g_adds(t, trusts[security.trust]);
         break;
     case XMPP_TINY_EVENT_ONLINE:
         g_field(t, "to", e->to);
@@ -716,7 +764,7 @@ static void g_event_text(struct g_text *t, const struct xmpp_tiny *x, const stru
             g_number(t, "unsent", e->unsent);
         break;
     case XMPP_TINY_EVENT_CONNECTED:
-    case XMPP_TINY_EVENT_SECURED:
+    case XMPP_TINY_EVENT_REGISTERED:
     case XMPP_TINY_EVENT_ROOM:
         break;
     }
@@ -924,8 +972,8 @@ static int g_call(struct g_run *r, const char *text, const struct xmpp_tiny_even
         got = xmpp_tiny_disconnect(&r->x);
     else if (g_begins(whole.ptr, "connect"))
         got = xmpp_tiny_connect(&r->x);
-    else if (g_begins(whole.ptr, "keys"))
-        got = xmpp_tiny_keys_export(&r->x, &r->keys);
+    else if (g_begins(whole.ptr, "password"))
+        got = xmpp_tiny_change_password(&r->x, g_arg(&args, "new"), g_arg_number(&args, "timeout"));
     else if (g_begins(whole.ptr, "step"))
         got = (int)xmpp_tiny_step(&r->x);
     else
@@ -976,7 +1024,7 @@ static bool g_early_ok(const char *p)
         return false;
     while ((iq = strstr(iq, "<iq")) != NULL) {
         iq = strchr(iq, '>');
-        if (iq == NULL || !g_begins(iq, "><bind "))
+        if (iq == NULL || (!g_begins(iq, "><bind ") && !g_begins(iq, "><query xmlns='jabber:iq:register'")))
             return false;
     }
     return true;
@@ -1173,7 +1221,8 @@ static void g_connect(struct g_run *r, const char *text)
         memset(c, 0, sizeof *c);
         c->jid = g_get(s, "jid", 3);
         c->password = g_get(s, "nopassword", 10) ? NULL : g_get(s, "password", 8);
-        c->keys = g_get(s, "keys", 4) ? &r->keys : NULL;
+        c->saved = g_get(s, "saved", 5) ? &r->saved : NULL;
+        c->create_account = g_get(s, "create", 6) != NULL;
         c->mechanisms = g_mechanisms(r, g_get(s, "mechanisms", 10));
         c->tls = g_get(s, "direct", 6) ? XMPP_TINY_TLS_DIRECT : XMPP_TINY_TLS_START;
         c->host = g_get(s, "host", 4);

@@ -128,7 +128,7 @@ static int port_error(struct xmpp_tiny_stream *s, const char **detail)
 }
 
 static const struct xmpp_tiny_stream_ops port_ops = {
-    port_open, port_secure, port_read, port_write, port_shut, port_close, port_binding, port_error,
+    port_open, port_secure, port_read, port_write, port_shut, port_close, port_binding, NULL, port_error,
 };
 
 /* ANONYMOUS needs none. */
