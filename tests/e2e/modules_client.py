@@ -20,6 +20,7 @@ CB = "urn:xmpp:sasl-cb:0"
 UPGRADE = "urn:xmpp:sasl:upgrade:0"
 SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0"
 FAST = "urn:xmpp:fast:0"
+SCRAM = ["SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]  # of this server
 LISTS = {SASL: "mechanisms", SASL2: "authentication"}
 
 
@@ -34,12 +35,14 @@ def hash_of(mechanism):
 class Raw:
     """Connected and secure, with the features told, when it is made."""
 
-    def __init__(self, server, host, user="alice"):
+    def __init__(self, server, host, user="alice", direct=False):
         self.host, self.user = host, user
-        self.socket = socket.create_connection((server.address, server.port), PATIENCE)
-        self.open()
-        self.send(f"<starttls xmlns='{TLS}'/>")
-        self.read(TLS, "proceed")
+        port = server.direct if direct else server.port
+        self.socket = socket.create_connection((server.address, port), PATIENCE)
+        if not direct:
+            self.open()
+            self.send(f"<starttls xmlns='{TLS}'/>")
+            self.read(TLS, "proceed")
         context = ssl.create_default_context(cafile=server.ca)
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         self.socket = context.wrap_socket(self.socket, server_hostname=host)
