@@ -9,6 +9,7 @@
 
 #include "options.h"
 #include "report.h"
+#include "saved.h"
 #include "tasks.h"
 
 #include "../common.h"
@@ -43,7 +44,9 @@ struct app {
     struct xmpp_tiny_bearssl tls;
     struct xmpp_tiny_bearssl_config tls_config;
     struct identity identity;
+    struct xmpp_tiny_saved saved;
     bool online, leaving, closed;
+    bool unsaved; /* what had to be stored could not be */
     uint32_t online_since;
     int error; /* enum xmpp_tiny_err that ended the connection, or 0 */
     char rx[XMPP_TINY_RX_MAX], tx[XMPP_TINY_TX_MAX];
@@ -61,17 +64,28 @@ static void on_online(struct app *a, const struct xmpp_tiny_event *event)
     cli_report_end();
 }
 
+static void on_authenticated(struct app *a, const struct xmpp_tiny_security *security, bool changed)
+{
+    bool stored = changed && cli_saved_store(a->options.saved, &a->saved);
+    if (changed && !stored)
+        a->unsaved = true;
+    cli_report_authenticated(security, stored);
+}
+
 static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
 {
     struct app *a = user;
     struct xmpp_tiny_security security = {.trust = XMPP_TINY_TRUST_NONE};
     (void)xmpp_tiny_security(x, &security); /* STATE until there is TLS */
     switch (event->kind) {
+    case XMPP_TINY_EVENT_CHANGED:
+        cli_report_changed(&security, &a->saved);
+        return a->options.accepts_change ? XMPP_TINY_ACCEPT : 0;
     case XMPP_TINY_EVENT_SECURED:
         cli_report_secured(&security);
         return 0;
     case XMPP_TINY_EVENT_AUTHENTICATED:
-        cli_report_authenticated(&security, event->saved);
+        on_authenticated(a, &security, event->saved);
         return 0;
     case XMPP_TINY_EVENT_ONLINE:
         on_online(a, event);
@@ -86,7 +100,6 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         a->closed = true;
         break;
     case XMPP_TINY_EVENT_CONNECTED:
-    case XMPP_TINY_EVENT_CHANGED:
     case XMPP_TINY_EVENT_REGISTERED:
     case XMPP_TINY_EVENT_MESSAGE:
     case XMPP_TINY_EVENT_PRESENCE:
@@ -117,7 +130,9 @@ static void set_up_config(struct app *a)
         a->platform.trace = on_trace;
     a->config = (struct xmpp_tiny_config){
         .jid = o->jid,
-        .password = o->has_password ? o->password : NULL,
+        .password = o->password.given ? o->password.text : NULL,
+        .saved = o->saved ? &a->saved : NULL,
+        .create_account = o->creates_account,
         .mechanisms = o->mechanisms,
         .tls = o->tls,
         .host = o->host[0] ? o->host : NULL,
@@ -182,11 +197,15 @@ static bool set_up_tls(struct app *a)
         .in_size = o->tls_buffer,
         .out = a->tls_out,
         .out_size = out,
+        .pins = o->pins,
+        .pin_count = o->pin_count,
+        .first_use = o->first_use,
     };
+    bool system = o->ca_count == 0 && o->pin_count == 0 && !o->first_use;
     for (size_t i = 0; i < o->ca_count; i++)
         if (!example_anchors(o->cas[i], &a->tls_config.anchors, &a->tls_config.anchor_count))
             return false;
-    if (o->ca_count == 0 && !example_anchors(system_cas, &a->tls_config.anchors, &a->tls_config.anchor_count))
+    if (system && !example_anchors(system_cas, &a->tls_config.anchors, &a->tls_config.anchor_count))
         return complain("--ca", "not given, and the system has none");
     if (o->cert != NULL && !set_up_identity(a, &a->identity))
         return false;
@@ -286,7 +305,7 @@ static int run(struct app *a)
         return status_of(a->error);
     if (example_signal != 0 && !all_done)
         return 128 + (int)example_signal;
-    return cli_report_ok() ? a->tasks.failure : CLI_USAGE;
+    return cli_report_ok() && !a->unsaved ? a->tasks.failure : CLI_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -301,10 +320,14 @@ int main(int argc, char **argv)
         status = CLI_USAGE;
         if (!example_catch_signals())
             perror("xmpp-tiny: signals");
-        else if (set_up_tls(&app))
+        else if (set_up_tls(&app) &&
+                 (app.options.saved == NULL || cli_saved_load(app.options.saved, &app.saved)))
             status = run(&app);
     }
-    example_wipe(app.options.password, sizeof app.options.password);
+    example_wipe(&app.options.password, sizeof app.options.password);
+    example_wipe(&app.options.new_password, sizeof app.options.new_password);
+    example_wipe(&app.tasks, sizeof app.tasks);
+    example_wipe(&app.saved, sizeof app.saved);
     example_wipe(&app.identity, sizeof app.identity);
     return status;
 }

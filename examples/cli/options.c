@@ -16,10 +16,9 @@
 extern char **environ;
 
 static const char password_variable[] = "XMPP_TINY_PASSWORD";
+static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
 
-#define QUOTED(number)  #number
-#define TEXT_OF(number) QUOTED(number)
-#define RANGE(min, max) TEXT_OF(min) " to " TEXT_OF(max)
+#define RANGE(min, max) CLI_TEXT_OF(min) " to " CLI_TEXT_OF(max)
 
 /* option, words it takes, meaning */
 /* clang-format off */
@@ -27,16 +26,25 @@ static const char password_variable[] = "XMPP_TINY_PASSWORD";
     X(PASSWORD_FILE, "--password-file", 1, "FILE",        "read the password from FILE, less one line end; else XMPP_TINY_PASSWORD") \
     X(CONNECT,       "--connect",       1, "HOST[:PORT]", "connect there; the JID's domain is verified all the same") \
     X(TLS,           "--tls",           1, "KIND",        "starttls (default, port 5222) or direct (port 5223)") \
-    X(CA,            "--ca",            1, "FILE",        "trust anchors, PEM; up to " TEXT_OF(CLI_CAS_MAX) " files; default: the system's") \
+    X(CA,            "--ca",            1, "FILE",        "trust anchors, PEM; up to " CLI_TEXT_OF(CLI_CAS_MAX) " files; default: the system's") \
+    X(PIN,           "--pin",           1, "HEX",         "SHA-256 of a public key the server may have, up to " CLI_TEXT_OF(CLI_PINS_MAX) "; without --ca it alone counts") \
+    X(FIRST_USE,     "--first-use",     0, "",            "trust whoever comes first, then nobody else; goes with --saved") \
+    X(SAVED,         "--saved",         1, "FILE",        "remember the server and the login's keys there; secret") \
+    X(ACCEPT_CHANGE, "--accept-change", 0, "",            "go on if the server's key is not the remembered one") \
     X(CERT,          "--cert",          1, "FILE",        "client certificate chain, PEM; goes with --key") \
     X(KEY,           "--key",           1, "FILE",        "its private key, PEM, not encrypted") \
     X(MECHANISM,     "--mechanism",     1, "NAME",        "allow this SASL mechanism, repeated: each of them; default: the SCRAM family") \
     X(RESOURCE,      "--resource",      1, "NAME",        "ask for this resource") \
+    X(CREATE,        "--create-account", 0, "",           "make the account before logging in, if there is none") \
     X(SEND,          "--send",          2, "JID TEXT",    "send a chat message") \
     X(PRESENCE,      "--presence",      2, "SHOW STATUS", "available, chat, away, xa, dnd or unavailable, and a text") \
     X(PING,          "--ping",          1, "JID",         "ping JID and await the pong; -: our own server") \
+    X(CHANGE_PASSWORD, "--change-password", 0, "",        "set a new password: XMPP_TINY_NEW_PASSWORD, or of the next option") \
+    X(NEW_PASSWORD_FILE, "--new-password-file", 1, "FILE", "read it from FILE, less one line end") \
     X(WAIT,          "--wait",          1, "SECONDS",     "stay that long and show what arrives, " RANGE(0, CLI_WAIT_MAX)) \
     X(STDIN,         "--stdin",         0, "",            "obey commands from stdin, see below") \
+    X(CHECK,         "--check",         0, "",            "do not log in: judge the server, see below") \
+    X(DIRECT_PORT,   "--direct-port",   1, "PORT",        "of --check: where TLS comes from the first byte; default 5223") \
     X(JSON,          "--json",          0, "",            "print events as JSON objects, one a line") \
     X(TRACE,         "--trace",         0, "",            "print the session to stderr, secrets masked, control characters as \\xNN") \
     X(TIMEOUT,       "--timeout",       1, "SECONDS",     "longest wait for any answer, 1 to 600; default 30") \
@@ -64,70 +72,6 @@ static const struct {
 #undef X
 };
 
-static const char help_commands[] =
-    "\n"
-    "The JID is USER@DOMAIN, or with --mechanism ANONYMOUS alone DOMAIN; a resource may follow. An option's\n"
-    "value may be joined to it: --option=VALUE.\n"
-    "\n"
-    "What the command line asks to send, at most " TEXT_OF(
-        CLI_TASKS_MAX) " of --send, --presence and --ping together, is sent once\n"
-                       "online, in that order. Without --wait and --stdin the tool then ends; it always ends "
-                       "in order, having\n"
-                       "awaited the answers to its pings.\n"
-                       "\n"
-                       "Commands of --stdin, one a line; obeyed to the end of input or, with --wait, for "
-                       "that long:\n"
-                       "  message JID TEXT        send a chat message\n"
-                       "  presence SHOW STATUS    as --presence; STATUS may be left out\n"
-                       "  ping JID                as --ping\n"
-                       "  iq get|set JID XML      send a request with that payload and show what kind of "
-                       "answer came;\n"
-                       "                          JID -: our own account\n"
-                       "  raw XML                 send a whole stanza as it stands\n"
-                       "  quit                    end without waiting for answers; the end of input waits "
-                       "for them\n"
-                       "\n"
-                       "Events, and the members that each may have; absent ones are left out, numbers are "
-                       "marked with #. With\n"
-                       "--json the name of the event is the member 'event'.\n"
-                       "  connected      -\n"
-                       "  secured        tls suite\n"
-                       "  authenticated  mechanism binding (none, tls-unique or tls-server-end-point)\n"
-                       "  online         jid\n"
-                       "  message        from id type subject body thread condition text\n"
-                       "  presence       from id type show status priority# condition text\n"
-                       "  iq             from id type name ns condition text; name and ns are of the payload "
-                       "of an answer\n"
-                       "  pong           from id ms# condition text\n"
-                       "  element        name ns; what else came\n"
-                       "  skipped        name from id type size# reason; a stanza that was too large\n"
-                       "  error          name origin condition text to\n"
-                       "  closed         unsent#; stanzas accepted that may not have left\n"
-                       "A condition tells that the stanza is an error. A pong with a condition was answered "
-                       "by an error, which may\n"
-                       "come from a server in the entity's name. An error with origin CALL is a command that "
-                       "was refused; one\n"
-                       "with origin TIME may be a request that had no answer in time, 'to' being whom it was "
-                       "for; the session goes\n"
-                       "on after these. The others end the connection. Requests (iq) of others are answered "
-                       "by the library and\n"
-                       "give no event.\n"
-                       "\n"
-                       "SIGINT and SIGTERM end the session in order; a second one ends the tool at once.\n"
-                       "\n"
-                       "Exit status:\n"
-                       "  0  done; an error that a peer answers, to a message, an iq or a ping, does not "
-                       "change that\n"
-                       "  1  usage: the command line, a file; a command was refused, or stdout could not be "
-                       "written\n"
-                       "  2  could not connect, or the connection broke\n"
-                       "  3  TLS failed, the server is not who it should be, or the connection was cut "
-                       "inside TLS\n"
-                       "  4  the server refused the login, or could not prove itself\n"
-                       "  5  stream or protocol error\n"
-                       "  6  an answer did not come in time\n"
-                       "  128 and the signal's number, when a signal came before all was done\n";
-
 static void print_help(void)
 {
     (void)fputs("usage: xmpp-tiny [options] JID\n\n"
@@ -142,7 +86,7 @@ static void print_help(void)
         (void)printf("%s%s", i % 5 == 0 ? "\n  " : " ",
                      xmpp_tiny_mechanism_name((enum xmpp_tiny_mechanism)i));
     (void)putchar('\n');
-    (void)fputs(help_commands, stdout);
+    (void)fputs(cli_help, stdout);
 }
 
 static bool wrong(const char *option, const char *why)
@@ -151,19 +95,19 @@ static bool wrong(const char *option, const char *why)
     return false;
 }
 
-static bool set_password(struct cli_options *o, const char *text, size_t len, const char *source)
+static bool set_secret(struct cli_secret *secret, const char *text, size_t len, const char *source)
 {
-    if (len >= sizeof o->password)
+    if (len >= sizeof secret->text)
         return wrong(source, "the password is too long");
     if (memchr(text, '\0', len) != NULL)
         return wrong(source, "the password holds a NUL");
-    memcpy(o->password, text, len);
-    o->password[len] = '\0';
-    o->has_password = true;
+    memcpy(secret->text, text, len);
+    secret->text[len] = '\0';
+    secret->given = true;
     return true;
 }
 
-static bool read_password_file(struct cli_options *o, const char *path)
+static bool read_secret_file(struct cli_secret *secret, const char *path)
 {
     char text[CLI_SECRET_MAX + 2];
     long len = example_read_file(path, text, sizeof text);
@@ -171,25 +115,25 @@ static bool read_password_file(struct cli_options *o, const char *path)
         len--;
     if (len > 0 && text[len - 1] == '\r')
         len--;
-    bool fine = len >= 0 && set_password(o, text, (size_t)len, path);
+    bool fine = len >= 0 && set_secret(secret, text, (size_t)len, path);
     example_wipe(text, sizeof text);
     return fine;
 }
 
-/* Takes the password out of the environment, so that it is in memory once. */
-static bool read_password_variable(struct cli_options *o)
+/* Takes a secret out of the environment, so that it is in memory once. */
+static bool read_secret_variable(struct cli_secret *secret, const char *variable)
 {
-    size_t name = sizeof password_variable - 1;
+    size_t name = strlen(variable);
     bool fine = true;
     for (char **entry = environ; *entry != NULL; entry++) {
-        if (strncmp(*entry, password_variable, name) != 0 || (*entry)[name] != '=')
+        if (strncmp(*entry, variable, name) != 0 || (*entry)[name] != '=')
             continue;
         char *value = *entry + name + 1;
-        if (!o->has_password)
-            fine = set_password(o, value, strlen(value), password_variable);
+        if (!secret->given)
+            fine = set_secret(secret, value, strlen(value), variable);
         example_wipe(value, strlen(value));
     }
-    return unsetenv(password_variable) == 0 && fine;
+    return unsetenv(variable) == 0 && fine;
 }
 
 static bool set_number(const char *name, const char *text, uint32_t min, uint32_t max, uint32_t *value)
@@ -222,9 +166,36 @@ static bool set_mechanism(struct cli_options *o, const char *name)
     return true;
 }
 
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    return at == NULL ? -1 : (int)((at - digits) % 16);
+}
+
+/* Colons may stand between bytes, as openssl prints hashes. */
+static bool add_pin(struct cli_options *o, const char *text)
+{
+    static const char why[] = "64 hexadecimal digits are needed, the SHA-256 of a public key";
+    if (o->pin_count == CLI_PINS_MAX)
+        return wrong("--pin", "too many");
+    uint8_t *pin = o->pins[o->pin_count];
+    for (size_t i = 0; i < sizeof o->pins[0]; i++) {
+        if (i > 0 && *text == ':')
+            text++;
+        int high = digit(text[0]), low = high < 0 ? -1 : digit(text[1]);
+        if (low < 0)
+            return wrong("--pin", why);
+        pin[i] = (uint8_t)(high << 4 | low);
+        text += 2;
+    }
+    o->pin_count++;
+    return *text == '\0' || wrong("--pin", why);
+}
+
 static bool add_task(struct cli_options *o, enum option option, char **words)
 {
-    struct xmpp_tiny_str first = xmpp_tiny_str(words[0]);
+    struct xmpp_tiny_str first = xmpp_tiny_str(table[option].words > 0 ? words[0] : NULL);
     const char *why;
     if (o->task_count == CLI_TASKS_MAX)
         return wrong(table[option].text, "too many; --stdin takes any number");
@@ -233,8 +204,10 @@ static bool add_task(struct cli_options *o, enum option option, char **words)
         why = cli_task_message(t, first, xmpp_tiny_str(words[1]));
     else if (option == OPTION_PRESENCE)
         why = cli_task_presence(t, first, xmpp_tiny_str(words[1]));
-    else
+    else if (option == OPTION_PING)
         why = cli_task_ping(t, first);
+    else
+        why = cli_task_password(t, xmpp_tiny_str("")); /* the new one is read later */
     return why == NULL || wrong(table[option].text, why);
 }
 
@@ -242,10 +215,12 @@ static bool add_task(struct cli_options *o, enum option option, char **words)
 static bool apply(struct cli_options *o, enum option option, char **words, const char **resource)
 {
     const char *name = table[option].text;
-    uint32_t seconds;
+    uint32_t number;
     switch (option) {
     case OPTION_PASSWORD_FILE:
-        return read_password_file(o, words[0]);
+        return read_secret_file(&o->password, words[0]);
+    case OPTION_NEW_PASSWORD_FILE:
+        return read_secret_file(&o->new_password, words[0]);
     case OPTION_CONNECT:
         return example_endpoint(words[0], o->host, sizeof o->host, &o->port) ||
                wrong(name, "HOST:PORT, [ADDRESS]:PORT or HOST is needed");
@@ -255,6 +230,17 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         if (o->ca_count == CLI_CAS_MAX)
             return wrong(name, "too many");
         o->cas[o->ca_count++] = words[0];
+        return true;
+    case OPTION_PIN:
+        return add_pin(o, words[0]);
+    case OPTION_FIRST_USE:
+        o->first_use = true;
+        return true;
+    case OPTION_SAVED:
+        o->saved = words[0];
+        return true;
+    case OPTION_ACCEPT_CHANGE:
+        o->accepts_change = true;
         return true;
     case OPTION_CERT:
         o->cert = words[0];
@@ -267,18 +253,30 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
     case OPTION_RESOURCE:
         *resource = words[0];
         return true;
+    case OPTION_CREATE:
+        o->creates_account = true;
+        return true;
     case OPTION_SEND:
     case OPTION_PRESENCE:
     case OPTION_PING:
+    case OPTION_CHANGE_PASSWORD:
         return add_task(o, option, words);
     case OPTION_WAIT:
-        if (!set_number(name, words[0], 0, CLI_WAIT_MAX, &seconds))
+        if (!set_number(name, words[0], 0, CLI_WAIT_MAX, &number))
             return false;
         o->waits = true;
-        o->wait_ms = seconds * 1000;
+        o->wait_ms = number * 1000;
         return true;
     case OPTION_STDIN:
         o->reads_stdin = true;
+        return true;
+    case OPTION_CHECK:
+        o->checks = true;
+        return true;
+    case OPTION_DIRECT_PORT:
+        if (!set_number(name, words[0], 1, 65535, &number))
+            return false;
+        o->direct_port = (uint16_t)number;
         return true;
     case OPTION_JSON:
         o->json = true;
@@ -287,9 +285,9 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         o->trace = true;
         return true;
     case OPTION_TIMEOUT:
-        if (!set_number(name, words[0], 1, 600, &seconds))
+        if (!set_number(name, words[0], 1, 600, &number))
             return false;
-        o->timeout_ms = seconds * 1000;
+        o->timeout_ms = number * 1000;
         return true;
     case OPTION_RX:
         return set_number(name, words[0], XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX, &o->rx);
@@ -331,16 +329,53 @@ static bool check_user(const struct cli_options *o, const char *jid)
     return true;
 }
 
-/* What has to go together. */
-static bool check(const struct cli_options *o)
+static bool check_login(const struct cli_options *o)
 {
     const uint32_t without = XMPP_TINY_ALLOW(EXTERNAL) | XMPP_TINY_ALLOW(ANONYMOUS);
     if ((o->cert == NULL) != (o->key == NULL))
         return wrong("--cert", "--cert and --key go together");
     if ((o->mechanisms & XMPP_TINY_ALLOW(EXTERNAL)) != 0 && o->cert == NULL)
         return wrong("--mechanism EXTERNAL", "--cert and --key are needed");
-    if (!o->has_password && (o->mechanisms == 0 || (o->mechanisms & ~without) != 0))
+    if (!o->password.given && o->saved == NULL && (o->mechanisms == 0 || (o->mechanisms & ~without) != 0))
         return wrong("password", "none: use --password-file or the environment variable XMPP_TINY_PASSWORD");
+    if (!o->password.given && o->creates_account)
+        return wrong("--create-account", "a password is needed");
+    return true;
+}
+
+static bool check_trust(const struct cli_options *o)
+{
+    if (o->first_use && (o->ca_count > 0 || o->pin_count > 0))
+        return wrong("--first-use", "not with --ca or --pin");
+    if (o->first_use && o->saved == NULL)
+        return wrong("--first-use", "--saved is needed");
+    if (o->accepts_change && o->saved == NULL)
+        return wrong("--accept-change", "--saved is needed");
+    return true;
+}
+
+/* --check judges by authorities and does nothing else. */
+static bool check_check(const struct cli_options *o)
+{
+    if (!o->checks)
+        return o->direct_port == 0 || wrong("--direct-port", "goes with --check");
+    if (o->pin_count > 0 || o->first_use || o->saved != NULL || o->creates_account || o->task_count > 0 ||
+        o->waits || o->reads_stdin || o->cert != NULL)
+        return wrong("--check", "goes with --connect, --direct-port, --ca, --timeout, --json and a password");
+    return true;
+}
+
+/* The new password is a secret like the other, so it does not stand on the command line. */
+static bool set_new_password(struct cli_options *o)
+{
+    for (size_t i = 0; i < o->task_count; i++) {
+        if (o->tasks[i].kind != CLI_PASSWORD)
+            continue;
+        if (!o->new_password.given)
+            return wrong("--change-password", "use --new-password-file or the environment variable "
+                                              "XMPP_TINY_NEW_PASSWORD");
+        o->tasks[i].text = xmpp_tiny_str(o->new_password.text);
+    }
     return true;
 }
 
@@ -397,5 +432,8 @@ bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status)
             return false;
     if (argc - at != 1)
         return wrong("JID", argc == at ? "missing" : "comes last, and there is one");
-    return read_password_variable(o) && set_jid(o, argv[at], resource) && check_user(o, argv[at]) && check(o);
+    return read_secret_variable(&o->password, password_variable) &&
+           read_secret_variable(&o->new_password, new_password_variable) && set_jid(o, argv[at], resource) &&
+           check_trust(o) && check_check(o) && set_new_password(o) &&
+           (o->checks || (check_user(o, argv[at]) && check_login(o)));
 }

@@ -8,22 +8,36 @@
 #include "tasks.h"
 #include "xmpp_tiny.h"
 
-#define CLI_TASKS_MAX  64      /* --send, --presence, --ping on one command line */
+#define CLI_TASKS_MAX  64      /* --send, --presence, --ping, --change-password on one command line */
 #define CLI_CAS_MAX    16      /* --ca */
+#define CLI_PINS_MAX   16      /* --pin */
 #define CLI_WAIT_MAX   2000000 /* seconds of --wait */
 #define CLI_SECRET_MAX 1024
 
+#define CLI_QUOTED(number)  #number
+#define CLI_TEXT_OF(number) CLI_QUOTED(number)
+
 enum cli_exit { CLI_DONE, CLI_USAGE, CLI_NO_CONNECTION, CLI_NO_TRUST, CLI_NO_LOGIN, CLI_PROTOCOL, CLI_LATE };
+
+struct cli_secret {
+    char text[CLI_SECRET_MAX];
+    bool given;
+};
 
 struct cli_options {
     char jid[XMPP_TINY_JID_MAX + 1]; /* with the resource asked for */
-    char password[CLI_SECRET_MAX];
-    bool has_password;
+    struct cli_secret password, new_password;
     char host[256]; /* empty: the JID's domain */
     uint16_t port;
     enum xmpp_tiny_tls tls;
     const char *cas[CLI_CAS_MAX];
     size_t ca_count;
+    uint8_t pins[CLI_PINS_MAX][32];
+    size_t pin_count;
+    bool first_use, accepts_change, creates_account;
+    const char *saved; /* a file, or NULL */
+    bool checks;
+    uint16_t direct_port; /* of --check */
     const char *cert, *key;
     uint32_t mechanisms;
     struct cli_task tasks[CLI_TASKS_MAX];
@@ -35,7 +49,10 @@ struct cli_options {
     uint32_t rx, tx, tls_buffer;
 };
 
-/* Reads the command line and the password. Returns true to go on; else *status is the exit status:
+/* What --help says behind the list of options. */
+extern const char cli_help[];
+
+/* Reads the command line and the passwords. Returns true to go on; else *status is the exit status:
  * the help was printed, or what is wrong is on stderr. */
 bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status);
 

@@ -66,6 +66,12 @@ const char *cli_task_ping(struct cli_task *t, struct xmpp_tiny_str to)
     return task_to(t, to, true);
 }
 
+const char *cli_task_password(struct cli_task *t, struct xmpp_tiny_str password)
+{
+    *t = (struct cli_task){.kind = CLI_PASSWORD, .text = password};
+    return NULL;
+}
+
 static const char *task_iq(struct cli_task *t, struct xmpp_tiny_str type, struct xmpp_tiny_str to,
                            struct xmpp_tiny_str payload)
 {
@@ -100,6 +106,8 @@ static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
     }
     if (is(command, "ping"))
         return cli_task_ping(t, rest);
+    if (is(command, "password"))
+        return rest.len > 0 ? cli_task_password(t, rest) : "which password?";
     if (is(command, "iq")) {
         struct xmpp_tiny_str type = word(&rest);
         struct xmpp_tiny_str to = word(&rest);
@@ -109,7 +117,7 @@ static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
     if (t->kind == CLI_RAW && rest.len == 0)
         return "raw what?";
     if (t->kind == CLI_QUIT && !is(line, "quit"))
-        return "unknown command; there are message, presence, ping, iq, raw, quit";
+        return "unknown command; there are message, presence, ping, password, iq, raw, quit";
     return NULL;
 }
 
@@ -204,7 +212,7 @@ static void expect(struct cli_request *r, int number, const struct cli_task *t)
 {
     size_t len = t->to.len < sizeof r->to ? t->to.len : sizeof r->to - 1;
     r->number = (uint16_t)number;
-    r->ping = t->kind == CLI_PING;
+    r->kind = t->kind;
     r->since = now_ms();
     if (len > 0)
         memcpy(r->to, t->to.ptr, len);
@@ -227,6 +235,16 @@ static void report_pong(const struct cli_request *r, const struct xmpp_tiny_even
     cli_report_end();
 }
 
+static void report_password(struct cli_tasks *s, const struct xmpp_tiny_event *event)
+{
+    cli_report_begin("password");
+    cli_report_str("condition", event->error.condition);
+    cli_report_str("text", event->error.text);
+    cli_report_end();
+    if (event->error.code != 0)
+        fail(s, CLI_NO_LOGIN);
+}
+
 static void unanswered(struct cli_tasks *s, const struct xmpp_tiny_event *event, const struct cli_request *r)
 {
     cli_report_error(&event->error, asked(r));
@@ -242,8 +260,10 @@ void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event)
         if (!xmpp_tiny_found(event->el)) {
             if (!s->quit)
                 unanswered(s, event, r);
-        } else if (r->ping) {
+        } else if (r->kind == CLI_PING) {
             report_pong(r, event);
+        } else if (r->kind == CLI_PASSWORD) {
+            report_password(s, event);
         } else {
             cli_report_iq(event);
         }
@@ -283,6 +303,8 @@ static int task_send(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_
         return xmpp_tiny_presence(x, &p);
     case CLI_PING:
         return xmpp_tiny_ping(x, t->to, 0);
+    case CLI_PASSWORD:
+        return xmpp_tiny_change_password(x, t->text, 0);
     case CLI_IQ:
         return send_iq(x, t);
     case CLI_RAW:
@@ -324,7 +346,7 @@ bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x)
     bool moved = false;
     while (task_next(s, &t, &size)) {
         struct cli_request *request = free_request(s);
-        if (request == NULL && (t.kind == CLI_PING || t.kind == CLI_IQ))
+        if (request == NULL && (t.kind == CLI_PING || t.kind == CLI_PASSWORD || t.kind == CLI_IQ))
             return moved;
         int result = task_send(s, x, &t);
         if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_BUSY || result == XMPP_TINY_ERR_STATE)

@@ -10,7 +10,7 @@
 
 #define CLI_LINE_MAX 66000 /* bytes of a command; no longer stanza fits a transmit buffer */
 
-enum cli_task_kind { CLI_MESSAGE, CLI_PRESENCE, CLI_PING, CLI_IQ, CLI_RAW, CLI_QUIT };
+enum cli_task_kind { CLI_MESSAGE, CLI_PRESENCE, CLI_PING, CLI_PASSWORD, CLI_IQ, CLI_RAW, CLI_QUIT };
 
 /* Strings are slices of argv or of the line buffer. */
 struct cli_task {
@@ -18,12 +18,12 @@ struct cli_task {
     struct xmpp_tiny_str to;   /* absent: our own server */
     struct xmpp_tiny_str type; /* presence and iq */
     struct xmpp_tiny_str show;
-    struct xmpp_tiny_str text; /* body, status, payload or stanza */
+    struct xmpp_tiny_str text; /* body, status, password, payload or stanza */
 };
 
 struct cli_request {
     uint16_t number; /* 0: free */
-    bool ping;
+    enum cli_task_kind kind;
     uint32_t since;
     char to[XMPP_TINY_JID_MAX + 1];
 };
@@ -45,6 +45,7 @@ struct cli_tasks {
 const char *cli_task_message(struct cli_task *t, struct xmpp_tiny_str to, struct xmpp_tiny_str body);
 const char *cli_task_presence(struct cli_task *t, struct xmpp_tiny_str show, struct xmpp_tiny_str status);
 const char *cli_task_ping(struct cli_task *t, struct xmpp_tiny_str to);
+const char *cli_task_password(struct cli_task *t, struct xmpp_tiny_str password);
 
 /* The list is kept, not copied. */
 void cli_tasks_init(struct cli_tasks *s, const struct cli_task *list, size_t count, bool reads_stdin);
@@ -61,7 +62,7 @@ bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x);
 /* True when nothing waits to be sent or answered now. */
 bool cli_tasks_idle(const struct cli_tasks *s);
 
-/* Reports the answer to a request: a pong, an iq, or that none came. */
+/* Reports the answer to a request: a pong, a new password, an iq, or that none came. */
 void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event);
 
 #endif
