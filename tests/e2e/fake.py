@@ -3,6 +3,7 @@
 the client sent is kept apart by phase: plain before TLS, clear inside TLS."""
 
 import base64
+import functools
 import hashlib
 import hmac
 import re
@@ -11,11 +12,12 @@ import ssl
 import struct
 import threading
 
-from harness import PATIENCE, Failure
+from harness import PATIENCE, Failure, read
 
 TLS = "urn:ietf:params:xml:ns:xmpp-tls"
 SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
 BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+BINDINGS = "urn:xmpp:sasl-cb:0"
 STREAMS = "urn:ietf:params:xml:ns:xmpp-streams"
 
 STARTTLS = f"<starttls xmlns='{TLS}'><required/></starttls>"
@@ -31,6 +33,55 @@ def encode(text):
     return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
 
 
+class Scram:
+    """The server's half of one exchange [RFC5802]."""
+
+    def __init__(self, mechanism, first, password="secret", salt=b"throw-away salt", iterations=4096):
+        self.hash = HASHES[mechanism.removesuffix("-PLUS")]
+        self.gs2, self.bare = re.fullmatch(r"((?:n|y|p=[^,]+),,)(n=.*)", first).groups()
+        self.ours = self.bare.rsplit("r=", 1)[1]
+        self.password, self.salt, self.iterations = password.encode(), salt, iterations
+
+    def first(self, nonce=None, more=""):
+        """The challenge. nonce makes another one of the client's."""
+        full = self.ours + "SeRvEr" if nonce is None else nonce(self.ours)
+        self.challenge = f"r={full},s={encode(self.salt)},i={self.iterations}{more}"
+        return self.challenge
+
+    def check(self, final, binding=b""):
+        """Of the client's answer: its proof, and that it is bound to this channel."""
+        without, proof = final.rsplit(",p=", 1)
+        self.message = ",".join((self.bare, self.challenge, without)).encode()
+        client_key = self.hmac(self.salted, b"Client Key")
+        mask = self.hmac(hashlib.new(self.hash, client_key).digest(), self.message)
+        if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
+            raise Failure("the client's proof is wrong")
+        if base64.b64decode(without[2:].split(",")[0]) != self.gs2.encode() + binding:
+            raise Failure("the client's channel binding is wrong")
+
+    @functools.cached_property
+    def salted(self):
+        return hashlib.pbkdf2_hmac(self.hash, self.password, self.salt, self.iterations)
+
+    def hmac(self, key, data):
+        return hmac.digest(key, data, self.hash)
+
+    def signature(self):
+        return self.hmac(self.hmac(self.salted, b"Server Key"), self.message)
+
+
+def vouch(names, bindings, name="sha256"):
+    """What a server says about its offer [XEP-0474 6.1]; bindings None: it lists none."""
+    text = "\x1e".join(sorted(names)) + ("" if bindings is None else "\x1f" + "\x1e".join(sorted(bindings)))
+    return encode(hashlib.new(name, text.encode()).digest())
+
+
+def listed(*bindings):
+    """[XEP-0440]"""
+    return f"<sasl-channel-binding xmlns='{BINDINGS}'>" + \
+        "".join(f"<channel-binding type='{b}'/>" for b in bindings) + "</sasl-channel-binding>"
+
+
 class Gone(Exception):
     """The client closed or broke the connection; how is "notify", "cut" or "reset"."""
 
@@ -44,6 +95,7 @@ class Connection:
         self.server_name = None
         self.end = None  # how the client ended: see Gone
         self.at = 0      # how much of the phase's bytes the script has used
+        self.mechanism = None  # the client's choice
         sock.settimeout(PATIENCE)
 
     # -- bytes --
@@ -78,11 +130,11 @@ class Connection:
             self._receive()
 
     def rest(self):
-        """Reads until the client ends the connection."""
+        """Reads until the client ends the connection, unless it has or we did."""
         try:
-            while True:
+            while self.end is None:
                 self._receive()
-        except (Gone, TimeoutError):
+        except (Gone, OSError):
             pass
 
     def send(self, text):
@@ -145,40 +197,57 @@ class Connection:
         self.send(f"<proceed xmlns='{TLS}'/>{extra}")
         self.tls()
 
+    def encrypt(self):
+        """From the connection to inside TLS, in the way that the server has."""
+        if self.fake.direct:
+            self.tls()
+        else:
+            self.starttls()
+
+    def binding(self, gs2):
+        """The data of the channel binding that the client names."""
+        if gs2.startswith("p=tls-unique,"):
+            return self.socket.get_channel_binding("tls-unique")
+        if gs2.startswith("p=tls-server-end-point,"):
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(read(self.fake.certificate))).digest()
+        return b""
+
     def offer(self, *names, more=""):
         """The stream inside TLS, up to the client's <auth/>."""
         self.header()
         self.features(mechanisms(*names) + more)
+        return self.auth()
+
+    def auth(self):
         match = self.expect(r"<auth\s([^>]*?)(?:/>|>([^<]*)</auth>)")
+        self.mechanism = re.search(rb"mechanism=['\"]([^'\"]*)", match.group(1)).group(1).decode()
         return base64.b64decode(match.group(2) or b"")
 
-    def scram(self, mechanism="SCRAM-SHA-256", password="secret", nonce=None, iterations=4096, salt=b"throw-away salt",
-              signature="right"):
-        """nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it),
-        error (server-error in its place), or challenge (right, but in a challenge of its own)."""
-        first = self.offer(mechanism).decode()
-        bare = first.split(",", 2)[2]
-        ours = bare.rsplit("r=", 1)[1]
-        full = ours + "SeRvEr" if nonce is None else nonce(ours)
-        server_first = f"r={full},s={encode(salt)},i={iterations}"
-        self.send(f"<challenge xmlns='{SASL}'>{encode(server_first)}</challenge>")
-        final = base64.b64decode(self.expect(r"<response[^>]*>([^<]*)</response>").group(1)).decode()
-        name = HASHES[mechanism]
-        salted = hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations)
-        without, proof = final.rsplit(",p=", 1)
-        message = ",".join((bare, server_first, without)).encode()
-        client_key = hmac.digest(salted, b"Client Key", name)
-        mask = hmac.digest(hashlib.new(name, client_key).digest(), message, name)
-        if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
-            raise Failure("the client's proof is wrong")
-        right = hmac.digest(hmac.digest(salted, b"Server Key", name), message, name)
+    def challenge(self, text):
+        self.send(f"<challenge xmlns='{SASL}'>{encode(text)}</challenge>")
+
+    def response(self):
+        return base64.b64decode(self.expect(r"<response[^>]*?(?:/>|>([^<]*)</response>)").group(1) or b"").decode()
+
+    def success(self, text=None):
+        """text None: without any."""
+        self.send(f"<success xmlns='{SASL}'" + ("/>" if text is None else f">{encode(text)}</success>"))
+
+    def scram(self, *names, nonce=None, signature="right", more="", first="", **keys):
+        """names: what is offered; more: further features; first: what follows in the challenge; nonce: what
+        becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
+        its place), or challenge (right, but in a challenge of its own)."""
+        initial = self.offer(*(names or ["SCRAM-SHA-256"]), more=more).decode()
+        exchange = Scram(self.mechanism, initial, **keys)
+        self.challenge(exchange.first(nonce, first))
+        exchange.check(self.response(), self.binding(exchange.gs2))
+        right = exchange.signature()
         lies = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}
         text = lies.get(signature, "v=" + encode(right))
         if signature == "challenge":
-            self.send(f"<challenge xmlns='{SASL}'>{encode(text)}</challenge>")
-            self.expect(r"<response [^>]*?(/>|></response>)")
-        bare_success = signature in ("missing", "challenge")
-        self.send(f"<success xmlns='{SASL}'" + ("/>" if bare_success else f">{encode(text)}</success>"))
+            self.challenge(text)
+            self.response()
+        self.success(None if signature in ("missing", "challenge") else text)
 
     def bind(self, jid="alice@a.test/fake"):
         self.header()
@@ -196,8 +265,8 @@ class Connection:
 class Fake:
     """Listens on 127.0.0.1; every connection is put into connections and runs the script."""
 
-    def __init__(self, script, pki=None, certificate="a.test"):
-        self.script = script
+    def __init__(self, script, pki=None, certificate="a.test", direct=False, connection=Connection):
+        self.script, self.direct, self.connection = script, direct, connection
         if pki:
             self.certificate, self.key = f"{pki}/{certificate}.crt", f"{pki}/{certificate}.key"
         self.connections = []
@@ -215,7 +284,7 @@ class Fake:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            connection = Connection(sock, self)
+            connection = self.connection(sock, self)
             self.connections.append(connection)
             thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
             self.threads.append(thread)
@@ -224,13 +293,12 @@ class Fake:
     def _run(self, connection):
         try:
             self.script(connection)
-            connection.rest()
         except (Gone, ConnectionError):
             pass
         except Exception as error:
             self.problem = f"{type(error).__name__}: {error}"
-        finally:
-            connection.socket.close()
+        connection.rest()
+        connection.socket.close()
 
     def finish(self):
         """After the client has ended: waits for the scripts; complains if one went wrong."""

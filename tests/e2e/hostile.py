@@ -1,0 +1,80 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""hostile.py [PATTERN | --write]: what attackers do who own the network, the names in it and a server of their own,
+and what it gets them. Each case says exactly what may have left the client; after each, the same client logs in to
+an honest server. SECURITY.md has a table of the cases: --write puts it there, a run without PATTERN compares.
+Drives build/xmpp-tiny; needs openssl and python3-cryptography."""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+sys.dont_write_bytecode = True  # no cache beside the sources
+
+from harness import ROOT, Failure, Report, clean_up_always, make_pki, scratch  # noqa: E402
+
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+import hostile_clear  # noqa: E402
+import readme  # noqa: E402
+
+SECURITY = os.path.join(ROOT, "SECURITY.md")
+GROUPS = (hostile_clear,)
+
+
+def all_cases():
+    return [case for group in GROUPS for case in group.cases()]
+
+
+# ---- The table ---------------------------------------------------------------------------------------
+
+
+def row(case, variants):
+    reports = "logs in" if case.error is None else f"`{case.error}`"
+    if case.condition:
+        reports += f" {case.condition}"
+    title = case.title + ("" if variants == [None] else " " + ", ".join(str(variant) for variant in variants))
+    times = "" if case.connections == 1 else f", {case.connections} times"
+    return f"| {case.group} | {title} | {reports} | {case.left}{times} |".replace("<", "\\<")
+
+
+def table(cases):
+    """A line for each case; those that differ only in the variant share one."""
+    lines, at = ["| when | the server | the client reports | what it had got |", "|---|---|---|---|"], 0
+    while at < len(cases):
+        first, variants = cases[at], []
+        while at < len(cases) and all(getattr(cases[at], name) == getattr(first, name) for name in
+                                      ("group", "title", "error", "condition", "left", "connections")):
+            variants.append(cases[at].variant)
+            at += 1
+        lines.append(row(first, variants))
+    return "\n".join(lines)
+
+
+def main():
+    cases = all_cases()
+    if sys.argv[1:] == ["--write"]:
+        readme.put(SECURITY, "hostile", table(cases))
+        return 0
+    clean_up_always()
+    pattern = sys.argv[1] if len(sys.argv) > 1 else ""
+    report = Report(pattern)
+    made = []
+    report.run("throw-away certificates", lambda: made.append(make_pki(scratch())), always=True)
+    if made:
+        with ThreadPoolExecutor(max_workers=6) as pool:
+            for job in [pool.submit(report.run, case.name, case.run, made[0]) for case in cases]:
+                job.result()
+    if not pattern:
+        report.run("table in SECURITY.md", lambda: compare(cases))
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed or not report.passed else 0
+
+
+def compare(cases):
+    if not readme.holds(SECURITY, "hostile", table(cases)):
+        raise Failure("not what was run: tests/e2e/hostile.py --write makes a new one")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
