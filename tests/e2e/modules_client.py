@@ -84,7 +84,8 @@ class Raw:
     # -- features --
 
     def mechanisms(self, namespace):
-        return sorted(e.text for e in self.features.findall(f"{{{namespace}}}{LISTS[namespace]}/{{{namespace}}}mechanism"))
+        path = f"{{{namespace}}}{LISTS[namespace]}/{{{namespace}}}mechanism"
+        return sorted(e.text for e in self.features.findall(path))
 
     def bindings(self):
         return sorted(e.get("type") for e in self.features.findall(f"{{{CB}}}sasl-channel-binding/*"))
@@ -113,11 +114,12 @@ class Raw:
         name = hash_of(mechanism)
         gs2 = f"p={binding},," if binding else "n,,"
         bare = f"n={self.user},r={encode(os.urandom(18))}"
+        first = encode((gs2 + bare).encode())
         if namespace == SASL:
-            self.send(f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{encode((gs2 + bare).encode())}</auth>")
+            self.send(f"<auth xmlns='{SASL}' mechanism='{mechanism}'>{first}</auth>")
         else:
-            self.send(f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>"
-                      f"{encode((gs2 + bare).encode())}</initial-response>{inside}</authenticate>")
+            self.send(f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>{first}"
+                      f"</initial-response>{inside}</authenticate>")
         challenge = base64.b64decode(self.read(namespace, "challenge").text).decode()
         fields = dict(field.split("=", 1) for field in challenge.split(","))
         salted = hashlib.pbkdf2_hmac(name, password.encode(), base64.b64decode(fields["s"]), int(fields["i"]))
@@ -138,8 +140,9 @@ class Raw:
         """FAST [XEP-0484]; returns the element that ends the exchange, if it is not a failure."""
         bound = self.binding_data(binding)
         proof = hmac.digest(token.encode(), b"Initiator" + bound, "sha256")
-        self.send(f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>"
-                  f"{encode(self.user.encode() + bytes(1) + proof)}</initial-response><fast xmlns='{FAST}'/>{inside}</authenticate>")
+        first = encode(self.user.encode() + b"\0" + proof)
+        self.send(f"<authenticate xmlns='{SASL2}' mechanism='{mechanism}'><initial-response>{first}</initial-response>"
+                  f"<fast xmlns='{FAST}'/>{inside}</authenticate>")
         end = self.read(SASL2, "success")
         same("server's proof", base64.b64decode(end.find(f"{{{SASL2}}}additional-data").text),
              hmac.digest(token.encode(), b"Responder" + bound, "sha256"))
