@@ -245,9 +245,15 @@ static void check_slices(void)
 
 static void check_names(void)
 {
-    static const char *const names[] = {
-        "ANONYMOUS",          "PLAIN",         "SCRAM-SHA-1",        "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256",
-        "SCRAM-SHA-256-PLUS", "SCRAM-SHA-512", "SCRAM-SHA-512-PLUS", "EXTERNAL"};
+    static const char *const names[] = {"ANONYMOUS",
+                                        "PLAIN",
+                                        "SCRAM-SHA-1",
+                                        "SCRAM-SHA-256",
+                                        "SCRAM-SHA-512",
+                                        "SCRAM-SHA-1-PLUS",
+                                        "SCRAM-SHA-256-PLUS",
+                                        "SCRAM-SHA-512-PLUS",
+                                        "EXTERNAL"};
     for (int i = 0; i < 9; i++) {
         CHECK_TEXT(xmpp_tiny_mechanism_name((enum xmpp_tiny_mechanism)i), names[i]);
         CHECK_INT(xmpp_tiny_mechanism_number(names[i]), i);
