@@ -70,7 +70,7 @@ include tests/lwip/lwip.mk
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
-E2E_SUITES = 'BUILD=$(BUILD) tests/e2e/chip_link.py' 'BUILD=$(BUILD) tests/e2e/chip.py' 'BUILD=$(BUILD)/san tests/e2e/run.py'
+E2E_SUITES = 'BUILD=$(BUILD) tests/e2e/chip_link.py' 'BUILD=$(BUILD) tests/e2e/chip.py' 'BUILD=$(BUILD)/san tests/e2e/run.py' 'BUILD=$(BUILD)/san tests/e2e/modules.py'
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
 CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/size --readme-check README.md' \
     'tools/image --stack --check --readme-check README.md' 'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'

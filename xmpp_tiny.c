@@ -1886,31 +1886,34 @@ static int run_compare(run a, run b)
     return ((uint8_t)*a < RUN_END ? 0 : (uint8_t)*a) - ((uint8_t)*b < RUN_END ? 0 : (uint8_t)*b);
 }
 
-/* Writes what the children of an element say, in order and once, with 0x1E between. Returns the end, or NULL
- * if it would not come before limit. [XEP-0474 6.1] */
-static char *sorted(char *o, const char *limit, const el *list)
+/* Writes what these children of an element say, in order, with 0x1E between. Returns the end, or NULL if it
+ * would not come before limit. [XEP-0474 6.1] */
+static char *sorted(char *o, const char *limit, const el *list, const char *name)
 {
     run last = NULL;
     for (;;) {
         run least = NULL;
+        size_t copies = 0, len;
         el e;
-        size_t len;
-        for (bool more = el_child(list, NULL, "*", &e); more; more = el_next(&e, NULL, "*")) {
+        for (bool more = el_child(list, name, NULL, &e); more; more = el_next(&e, name, NULL)) {
             run type = el_attr(&e, "type"), text = type ? type : el_text(&e);
-            if ((last == NULL || run_compare(text, last) > 0) &&
-                (least == NULL || run_compare(text, least) < 0))
-                least = text;
+            int order = least ? run_compare(text, least) : -1;
+            if (order > 0 || (last && run_compare(text, last) <= 0))
+                continue;
+            copies = order ? 1 : copies + 1;
+            least = text;
         }
         if (least == NULL)
             return o;
-        len = (size_t)(run_end(least) - least);
-        if (len + 1 >= (size_t)(limit - o))
-            return NULL;
-        if (last)
-            *o++ = 0x1E;
-        memcpy(o, least, len);
-        o += len;
-        last = least;
+        for (len = (size_t)(run_end(least) - least); copies; copies--) {
+            if (len + 1 >= (size_t)(limit - o))
+                return NULL;
+            if (last)
+                *o++ = 0x1E;
+            memcpy(o, least, len);
+            o += len;
+            last = least;
+        }
     }
 }
 
@@ -1964,7 +1967,7 @@ static int scram_lists(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_c
 }
 
 /* Reads the server's first message: r=, s=, i=, then extensions that may be ignored. */
-static int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c)
+static APART int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c)
 {
     const char *p = s->challenge.ptr, *end = p + s->challenge.len;
     const size_t ours = NONCE_BYTES / 3 * 4;
@@ -2186,11 +2189,13 @@ static void tls_security(const struct xmpp_tiny *x, struct xmpp_tiny_security *s
 }
 
 /* Does nobody vouch for the server but its key, seen for the first time? */
-static bool first_use(const struct xmpp_tiny *x, const struct xmpp_tiny_security *security)
+static APART bool first_use(const struct xmpp_tiny *x)
 {
     const struct xmpp_tiny_saved *saved = known(x);
-    return security->trust == XMPP_TINY_TRUST_FIRST_USE &&
-           !(saved && memcmp(saved->spki, security->spki, sizeof saved->spki) == 0);
+    struct xmpp_tiny_security now;
+    tls_security(x, &now);
+    return now.trust == XMPP_TINY_TRUST_FIRST_USE &&
+           !(saved && memcmp(saved->spki, now.spki, sizeof saved->spki) == 0);
 }
 
 /* Puts a value in its place; true if that was another. */
@@ -2203,7 +2208,7 @@ static bool put(void *place, const void *value, size_t len)
 }
 
 /* Writes down what this login teaches. Returns true if that is news. */
-static bool remember(struct xmpp_tiny *x)
+static APART bool remember(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     struct xmpp_tiny_saved *saved = x->config->saved;
@@ -2249,8 +2254,6 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
         event->unsent = x->out.stanzas;
     if (kind == XMPP_TINY_EVENT_ONLINE)
         event->to = x->bound;
-    if (kind == XMPP_TINY_EVENT_AUTHENTICATED)
-        event->saved = remember(x);
     tell(x);
     return x->state == state;
 }
@@ -2394,7 +2397,7 @@ static int stream_opened(struct xmpp_tiny *x)
 }
 
 /* TLS is up. Nothing has been sent through it, and nothing is if the server is not whom we know. */
-static int stream_secured(struct xmpp_tiny *x)
+static APART int stream_secured(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_security now;
     const struct xmpp_tiny_saved *saved = known(x);
@@ -2472,10 +2475,10 @@ static int sasl_lists(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     char *from = x->tok.base, *limit = x->tok.limit, *o;
-    o = sorted(from, limit, &s->list[0]);
+    o = sorted(from, limit, &s->list[0], "mechanism");
     if (o && s->list[1].at) {
         *o++ = 0x1F;
-        o = sorted(o, limit, &s->list[1]);
+        o = sorted(o, limit, &s->list[1], "channel-binding");
     }
     if (o == NULL)
         return ERR(XML_LIMIT);
@@ -2491,13 +2494,11 @@ static int sasl_begin(struct xmpp_tiny *x)
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     const struct xmpp_tiny_config *c = x->config;
     const str *user = &x->jid.local;
-    struct xmpp_tiny_security security;
     bool scram;
     int err;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
-    tls_security(x, &security);
-    err = choose_mechanism(s, c, known(x), first_use(x, &security));
+    err = choose_mechanism(s, c, known(x), first_use(x));
     if (!err)
         err = sasl_lists(x);
     if (err)
@@ -2555,9 +2556,7 @@ static APART int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int er
 /* Asks what a new account needs. Only a server that somebody vouches for gets the password. */
 static int register_begin(struct xmpp_tiny *x)
 {
-    struct xmpp_tiny_security security;
-    tls_security(x, &security);
-    if (first_use(x, &security))
+    if (first_use(x))
         return ERR(CERT_UNTRUSTED);
     own_text(x, "<iq type='get' id='" REGISTER_ID "'><query xmlns='" NS_REGISTER "'>");
     return own_send(x, "</query></iq>", XMPP_TINY_STATE_REGISTER);
@@ -2592,7 +2591,8 @@ static int register_answer(struct xmpp_tiny *x, const el *iq)
 {
     run type = el_attr(iq, "type");
     bool asked = run_is(el_attr(iq, "id"), REGISTER_ID);
-    str password = xmpp_tiny_str(x->config->password), set = STR("set"), id = STR(ACCOUNT_ID);
+    str password = slice(x->config->password, strlen(x->config->password)), set = STR("set"),
+        id = STR(ACCOUNT_ID);
     el e, conflict;
     if (!el_is(iq, "iq", NS_CLIENT) || !(asked || run_is(el_attr(iq, "id"), ACCOUNT_ID)))
         return ERR(UNEXPECTED);
@@ -2738,7 +2738,7 @@ static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 /* The final challenge of servers that keep the signature out of <success/>, and <success/> itself. */
 static int sasl_outcome(struct xmpp_tiny *x, const el *e, bool success)
 {
-    bool scram = mechanism_is_scram(x->sasl.mechanism);
+    bool scram = mechanism_is_scram(x->sasl.mechanism), saved;
     str text;
     int err = sasl_text(x, e, &text);
     if (!err && scram && (text.len || !success))
@@ -2751,7 +2751,10 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, bool success)
         return ERR(SERVER_PROOF);
     x->flags |= F_AUTHENTICATED;
     x->keys_refused = false;
-    return tell_kind(x, XMPP_TINY_EVENT_AUTHENTICATED) ? stream_begin(x) : 0;
+    saved = remember(x);
+    event_begin(x, XMPP_TINY_EVENT_AUTHENTICATED)->saved = saved;
+    tell(x);
+    return x->state == XMPP_TINY_STATE_SUCCESS ? stream_begin(x) : 0;
 }
 
 static int bind_result(struct xmpp_tiny *x, const el *iq)
@@ -3655,7 +3658,7 @@ int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security)
     if (!(x->flags & F_TLS))
         return ERR(STATE);
     tls_security(x, security);
-    if (security->trust == XMPP_TINY_TRUST_FIRST_USE && !first_use(x, security))
+    if (security->trust == XMPP_TINY_TRUST_FIRST_USE && !first_use(x))
         security->trust = XMPP_TINY_TRUST_PIN;
     security->authenticated = x->flags & F_AUTHENTICATED;
     if (security->authenticated) {
