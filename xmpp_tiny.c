@@ -51,6 +51,9 @@ STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 #define NS_STANZA_ERRORS "urn:ietf:params:xml:ns:xmpp-stanzas"
 #define NS_TLS           "urn:ietf:params:xml:ns:xmpp-tls"
 #define NS_SASL          "urn:ietf:params:xml:ns:xmpp-sasl"
+#define NS_SASL2         "urn:xmpp:sasl:2"
+#define NS_UPGRADE       "urn:xmpp:sasl:upgrade:0"
+#define NS_SCRAM_UPGRADE "urn:xmpp:scram-upgrade:0"
 #define NS_BIND          "urn:ietf:params:xml:ns:xmpp-bind"
 #define NS_BINDINGS      "urn:xmpp:sasl-cb:0"
 #define NS_PING          "urn:xmpp:ping"
@@ -1189,11 +1192,10 @@ static void tok_hold(struct xmpp_tiny_tok_ *t)
     t->base = t->keep = t->out;
 }
 
-/* Gives back what was kept from `to` on. When: idle. */
+/* Gives back what was kept from `to` on. When: between units. */
 static void tok_free(struct xmpp_tiny_tok_ *t, char *to)
 {
     t->base = t->keep = t->out = to;
-    t->in = t->end = to + SLACK;
 }
 
 /* Is all input used up, but for white space between units? */
@@ -1211,6 +1213,7 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
     if (len + SLACK > (size_t)(t->limit - room))
         return NULL;
     tok_free(t, room + len);
+    t->in = t->end = t->out + SLACK;
     return room;
 }
 
@@ -1764,6 +1767,8 @@ enum {
     SASL_BINDINGS_LISTED = 2,
     SASL_KEYS_GIVEN = 4,
     SASL_Y = 8,
+    SASL_UPGRADING = 32,   /* a task goes on after the login has succeeded [XEP-0480] */
+    SASL_2 = 64,           /* [XEP-0388] */
     SASL_LISTS_PROVED = 16 /* only a server that vouches for its lists will do [XEP-0474 7] */
 };
 
@@ -1773,6 +1778,16 @@ static const char mechanism_names[] =
 #undef XMPP_TINY_X
     ;
 #define MECHANISM_COUNT (MECHANISM(EXTERNAL) + 1)
+
+static bool is_sasl2(const struct xmpp_tiny_sasl_ *s)
+{
+    return XMPP_TINY_ENABLE_SASL2 && (s->flags & SASL_2);
+}
+
+static bool is_upgrading(const struct xmpp_tiny_sasl_ *s)
+{
+    return XMPP_TINY_ENABLE_SASL2 && (s->flags & SASL_UPGRADING);
+}
 
 static int mechanism_number(run name)
 {
@@ -1785,9 +1800,9 @@ static bool mechanism_is_scram(unsigned m)
 }
 
 /* Three hashes in their order, then the same three bound to the channel. */
-static enum xmpp_tiny_hash mechanism_hash(unsigned m)
+static unsigned mechanism_hash(unsigned m)
 {
-    return (enum xmpp_tiny_hash)((m - MECHANISM(SCRAM_SHA_1)) % 3);
+    return (m - MECHANISM(SCRAM_SHA_1)) % 3;
 }
 
 static size_t hash_size(enum xmpp_tiny_hash h)
@@ -1835,7 +1850,7 @@ static unsigned choose_binding(const struct xmpp_tiny_sasl_ *s, struct xmpp_tiny
     return XMPP_TINY_BINDING_NONE;
 }
 
-/* Picks the strongest mechanism that is offered, allowed and possible. [XEP-0440 3: rules 3, 5 and 6]
+/* Picks the strongest mechanism that is offered, allowed and possible. [XEP-0440 3: rules 3 to 6]
  *
  * Who takes -PLUS away from the offer is found out by the flag "y"; who leaves one that we do not know or may
  * not use, as well. Who takes bindings from the list leaves one that no honest server shows: it has
@@ -1853,7 +1868,9 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     if (c->password == NULL)                /* the keys are for one hash */
         allowed &= ~(XMPP_TINY_ALLOW(PLAIN) | SCRAM_ALL) |
                    (known && known->keys.iterations ? 9U << MECHANISM(SCRAM_SHA_1) << known->keys.hash : 0);
-    if (s->bindings && !(s->offered & SCRAM_PLUS) && (allowed & SCRAM_PLUS))
+    if (((s->bindings && !(s->offered & SCRAM_PLUS)) ||
+         (!s->bindings && (s->offered & SCRAM_PLUS) && is_sasl2(s))) &&
+        (allowed & SCRAM_PLUS))
         return ERR(DOWNGRADE);
     if (binding == XMPP_TINY_BINDING_NONE) {
         if ((s->offered & allowed & SCRAM_PLUS) && s->bindings && !(s->bindings & end_point))
@@ -1867,6 +1884,7 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         m--;
     while (!(usable & 1U << m));
     s->mechanism = (uint8_t)m;
+    s->hash = (uint8_t)mechanism_hash(m);
     s->binding = (uint8_t)(SCRAM_PLUS & 1U << m ? binding : XMPP_TINY_BINDING_NONE);
     if ((allowed & SCRAM_PLUS) && !(usable & SCRAM_PLUS))
         s->flags |= SASL_Y;
@@ -1955,7 +1973,7 @@ static char scram_attr(const char **p, const char *end, str *value)
 static int scram_lists(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_crypto *crypto,
                        const str *proof)
 {
-    enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
+    enum xmpp_tiny_hash h = (enum xmpp_tiny_hash)s->hash;
     uint8_t digest[64];
     char text[88];
     str ours;
@@ -2001,7 +2019,7 @@ static APART int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_ti
 static int scram_keys_begin(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c,
                             const struct xmpp_tiny_keys *k)
 {
-    enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
+    enum xmpp_tiny_hash h = (enum xmpp_tiny_hash)s->hash;
     str parts[2] = {s->salt, {"\0\0\0\1", 4}};
     if (k && k->hash == h && k->iterations == s->iterations && k->salt_len == s->salt.len &&
         memcmp(k->salt, s->salt.ptr, k->salt_len) == 0) {
@@ -2021,7 +2039,7 @@ static bool scram_keys_step(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
 {
     uint32_t rounds = c->iterations_slice ? c->iterations_slice : 256;
     rounds = rounds < s->left ? rounds : s->left;
-    c->crypto->pbkdf2(mechanism_hash(s->mechanism), c->password, strlen(c->password), s->u, s->t, rounds);
+    c->crypto->pbkdf2((enum xmpp_tiny_hash)s->hash, c->password, strlen(c->password), s->u, s->t, rounds);
     s->left -= rounds;
     return s->left == 0;
 }
@@ -2030,7 +2048,7 @@ static bool scram_keys_step(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
 static void scram_key(const struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_config *c, bool server,
                       uint8_t *key)
 {
-    enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
+    enum xmpp_tiny_hash h = (enum xmpp_tiny_hash)s->hash;
     str label = server ? STR("Server Key") : STR("Client Key");
     if (s->flags & SASL_KEYS_GIVEN)
         memcpy(key, server ? c->saved->keys.server_key : c->saved->keys.client_key, hash_size(h));
@@ -2046,7 +2064,7 @@ static int scram_final(struct xmpp_tiny *x, char *room)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     const struct xmpp_tiny_config *c = x->config;
-    enum xmpp_tiny_hash h = mechanism_hash(s->mechanism);
+    enum xmpp_tiny_hash h = (enum xmpp_tiny_hash)s->hash;
     size_t size = hash_size(h), len = strlen(gs2_header(s));
     uint8_t key[XMPP_TINY_KEY_MAX];
     char *final = room + BOUND_MAX, *o;
@@ -2082,7 +2100,7 @@ static int scram_final(struct xmpp_tiny *x, char *room)
 /* Checks the server's final message: v=, or e= with the reason. [RFC5802 7] */
 static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
 {
-    size_t size = hash_size(mechanism_hash(s->mechanism));
+    size_t size = hash_size((enum xmpp_tiny_hash)s->hash);
     const char *p = message.ptr, *end = p + message.len;
     str v;
     char name = scram_attr(&p, end, &v);
@@ -2232,7 +2250,7 @@ static APART bool remember(struct xmpp_tiny *x)
     k = &saved->keys;
     if (mechanism_is_scram(s->mechanism) && !(s->flags & SASL_KEYS_GIVEN) && s->salt.len <= sizeof k->salt) {
         memset(k, 0, sizeof *k);
-        k->hash = mechanism_hash(s->mechanism);
+        k->hash = (enum xmpp_tiny_hash)s->hash;
         k->iterations = s->iterations;
         k->salt_len = (uint8_t)s->salt.len;
         memcpy(k->salt, s->salt.ptr, s->salt.len);
@@ -2355,16 +2373,21 @@ static void fail(struct xmpp_tiny *x, int err)
     tell_kind(x, XMPP_TINY_EVENT_ERROR);
 }
 
+/* What was offered and derived; the choice stays known. */
+static void sasl_forget(struct xmpp_tiny *x)
+{
+    wipe(&x->sasl.bindings, sizeof x->sasl - offsetof(struct xmpp_tiny_sasl_, bindings));
+    x->features = 0;
+}
+
 /* Opens a stream, the first or a new one after TLS or SASL. What was learnt before is forgotten.
  * [RFC6120 4.3.3, 4.7] */
 static int stream_begin(struct xmpp_tiny *x)
 {
     if (x->out.begin < x->out.commit)
         return ERR(UNEXPECTED); /* the server answered what it cannot have read */
-    wipe(&x->sasl.bindings,
-         sizeof x->sasl - offsetof(struct xmpp_tiny_sasl_, bindings)); /* the choice stays known */
+    sasl_forget(x);
     wipe(x->out.buf, x->out.size);
-    x->features = 0;
     tok_start(&x->tok, 1U + x->name_len + (x->redirects ? x->host.len + 1U : 0));
     wipe(x->tok.base, (size_t)(x->tok.limit - x->tok.base));
     own_text(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
@@ -2441,30 +2464,41 @@ static int stream_header(struct xmpp_tiny *x)
 static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    bool mechanisms = el_is(feature, "mechanisms", NS_SASL);
+    bool sasl2 = XMPP_TINY_ENABLE_SASL2 && !x->config->classic && !skipped &&
+                 el_is(feature, "authentication", NS_SASL2);
+    unsigned list = 0;
     el e;
     if (el_is(feature, "starttls", NS_TLS))
         x->features |= FEATURE_TLS;
     else if (el_is(feature, "bind", NS_BIND))
         x->features |= FEATURE_BIND;
     else if (el_is(feature, "sasl-channel-binding", NS_BINDINGS))
-        s->flags |= SASL_BINDINGS_LISTED;
-    else if (!mechanisms)
+        list = 2;
+    else if (sasl2 || (el_is(feature, "mechanisms", NS_SASL) && !is_sasl2(s)))
+        list = 1;
+    else
         return 0;
     if (skipped)
         return ERR(XML_LIMIT);
-    if (!mechanisms && !el_is(feature, NULL, NS_BINDINGS))
+    if (list == 0)
         return 0;
+    if (sasl2 && !is_sasl2(s)) {
+        s->flags |= SASL_2; /* the older list does not count any more */
+        s->offered = 0;
+        s->list[0].at = 0;
+    }
+    if (list == 2)
+        s->flags |= SASL_BINDINGS_LISTED;
     for (bool more = el_child(feature, NULL, NULL, &e); more; more = el_next(&e, NULL, NULL)) {
-        int mechanism = mechanisms ? mechanism_number(el_text(&e)) : -1;
+        int mechanism = list == 1 && run_is(el_name(&e), "mechanism") ? mechanism_number(el_text(&e)) : -1;
         if (mechanism >= 0)
             s->offered |= (uint16_t)(1U << mechanism);
-        if (!mechanisms)
+        if (list == 2)
             s->bindings |= (uint8_t)(1U << binding_number(el_attr(&e, "type")));
     }
-    if (s->list[!mechanisms].at)
+    if (s->list[list - 1].at)
         return ERR(UNEXPECTED); /* a second list */
-    s->list[!mechanisms] = *feature;
+    s->list[list - 1] = *feature;
     tok_hold(&x->tok);
     return 0;
 }
@@ -2488,24 +2522,54 @@ static int sasl_lists(struct xmpp_tiny *x)
     return 0;
 }
 
-/* Sends <auth/> with the initial response. [RFC6120 6.4.2] */
+/* Is the server who it should be by more than its own word? */
+static bool vouched_for(const struct xmpp_tiny *x)
+{
+    return x->sasl.binding != XMPP_TINY_BINDING_NONE || !first_use(x);
+}
+
+static const char upgrade_names[] = "UPGR-SCRAM-SHA-256\0UPGR-SCRAM-SHA-512";
+
+/* The strongest hash for which the server wants a key that it has not got [XEP-0480]; 0, which is SHA-1:
+ * none. Only with the password such a key can be made. */
+static unsigned upgrade_wanted(const struct xmpp_tiny *x)
+{
+    unsigned best = 0;
+    el e;
+    if (x->config->password == NULL || !mechanism_is_scram(x->sasl.mechanism))
+        return 0;
+    for (bool more = el_child(&x->sasl.list[0], "upgrade", NS_UPGRADE, &e); more;
+         more = el_next(&e, NULL, NULL)) {
+        unsigned hash = (unsigned)row_of(upgrade_names, 1 + XMPP_TINY_ENABLE_SHA512, el_text(&e)) + 1;
+        if (hash > best && hash > x->sasl.hash)
+            best = hash;
+    }
+    return vouched_for(x) ? best : 0;
+}
+
+/* Sends <auth/> [RFC6120 6.4.2] or <authenticate/> [XEP-0388 2.3] with the initial response. */
 static int sasl_begin(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     const struct xmpp_tiny_config *c = x->config;
     const str *user = &x->jid.local;
-    bool scram;
+    bool scram, sasl2 = is_sasl2(s);
     int err;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
     err = choose_mechanism(s, c, known(x), first_use(x));
-    if (!err)
+    if (!err) {
+        if (sasl2)
+            s->upgrade = (uint8_t)upgrade_wanted(x);
         err = sasl_lists(x);
+    }
     if (err)
         return err;
     scram = mechanism_is_scram(s->mechanism);
-    own_start(x, "auth", NS_SASL);
+    own_start(x, sasl2 ? "authenticate" : "auth", sasl2 ? NS_SASL2 : NS_SASL);
     out_attr_run(x, "mechanism", nth(mechanism_names, s->mechanism));
+    if (sasl2)
+        out_start(x, "initial-response", NULL);
     out_close_tag(x);
     if (scram) {
         uint8_t nonce[NONCE_BYTES];
@@ -2525,10 +2589,18 @@ static int sasl_begin(struct xmpp_tiny *x)
     } else if (s->mechanism == MECHANISM(EXTERNAL)) { /* [XEP-0178]: the identity we mean */
         str bare = own_bare(x);
         out_base64(x, bare.ptr, bare.len);
-    } else {
+    } else if (!sasl2) {
         out_str(x, "="); /* empty, not absent */
     }
     out_base64_end(x);
+    if (sasl2)
+        out_end(x);
+    if (XMPP_TINY_ENABLE_SASL2 && s->upgrade) {
+        out_start(x, "upgrade", NS_UPGRADE);
+        out_close_tag(x);
+        out_str(x, nth(upgrade_names, s->upgrade - 1U));
+        out_end(x);
+    }
     return own_send(x, "", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
 }
 
@@ -2682,13 +2754,15 @@ static int stream_error(struct xmpp_tiny *x, const el *e)
     return 0;
 }
 
-/* Decodes the base64 text of a SASL element in place and keeps the element. */
+/* Decodes the base64 text of a SASL element in place and keeps the element; absent for none. */
 static int sasl_text(struct xmpp_tiny *x, const el *e, str *text)
 {
     run encoded = el_text(e);
     int len;
     get(text, encoded);
     tok_hold(&x->tok);
+    if (encoded == NULL)
+        return 0;
     if (run_is(encoded, "="))
         text->len = 0;
     len = base64_get(*text, x->tok.buf + (encoded - x->tok.buf));
@@ -2696,10 +2770,15 @@ static int sasl_text(struct xmpp_tiny *x, const el *e, str *text)
     return len < 0 ? ERR(SASL) : 0;
 }
 
+static void sasl_start(struct xmpp_tiny *x, const char *name)
+{
+    own_start(x, name, is_sasl2(&x->sasl) ? NS_SASL2 : NS_SASL);
+}
+
 static int sasl_response(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    own_start(x, "response", NS_SASL);
+    sasl_start(x, "response");
     out_close_tag(x);
     if (!(s->flags & SASL_VERIFIED)) {
         char *room = tok_room(&x->tok, FINAL_ROOM + s->nonce.len);
@@ -2710,51 +2789,132 @@ static int sasl_response(struct xmpp_tiny *x)
     return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
 }
 
-static int sasl_challenge(struct xmpp_tiny *x, const el *e)
+/* Decodes the salt, and begins to derive keys or takes those that are known. Returns 1 in that case. */
+static int sasl_keys(struct xmpp_tiny *x, const struct xmpp_tiny_keys *keys)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    char *room;
-    int n, err = sasl_text(x, e, &s->challenge);
-    if (!err && !tok_idle(&x->tok))
-        err = ERR(UNEXPECTED); /* the server went on before it was answered */
-    if (!err)
-        err = scram_challenge(s, x->config);
-    if (err)
-        return err;
-    room = tok_room(&x->tok, s->salt.len);
+    char *room = tok_room(&x->tok, s->salt.len);
+    int n, err;
     if (room == NULL)
         return ERR(XML_LIMIT);
     n = base64_get(s->salt, room);
     if (n <= 0)
         return ERR(SASL);
     s->salt = slice(room, (size_t)n);
-    err = scram_keys_begin(s, x->config, x->keys_refused || !known(x) ? NULL : &known(x)->keys);
-    if (err > 0)
-        return sasl_response(x);
-    set_state(x, XMPP_TINY_STATE_KEYS);
+    err = scram_keys_begin(s, x->config, keys);
+    if (err == 0)
+        set_state(x, XMPP_TINY_STATE_KEYS);
     return err;
 }
 
-/* The final challenge of servers that keep the signature out of <success/>, and <success/> itself. */
-static int sasl_outcome(struct xmpp_tiny *x, const el *e, bool success)
+static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 {
-    bool scram = mechanism_is_scram(x->sasl.mechanism), saved;
-    str text;
-    int err = sasl_text(x, e, &text);
-    if (!err && scram && (text.len || !success))
-        err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error.condition);
-    if (err)
-        return err;
-    if (!success)
-        return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
-    if (scram && !(x->sasl.flags & SASL_VERIFIED))
-        return ERR(SERVER_PROOF);
+    const struct xmpp_tiny_saved *saved = x->keys_refused ? NULL : known(x);
+    int err = sasl_text(x, e, &x->sasl.challenge);
+    if (!err && !tok_idle(&x->tok))
+        err = ERR(UNEXPECTED); /* the server went on before it was answered */
+    if (!err)
+        err = scram_challenge(&x->sasl, x->config);
+    if (!err)
+        err = sasl_keys(x, saved ? &saved->keys : NULL);
+    return err > 0 ? sasl_response(x) : err;
+}
+
+/* The login has succeeded, but the server wants a task done. We do what we have asked for. [XEP-0388 2.6.3]
+ */
+static int sasl_continue(struct xmpp_tiny *x, const el *e)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    el tasks, task;
+    run wanted;
+    el_child(e, "tasks", NS_SASL2, &tasks);
+    el_child(&tasks, "task", NS_SASL2, &task);
+    wanted = el_text(&task);
+    if (s->upgrade == 0 || is_upgrading(s) || !(s->flags & SASL_VERIFIED) ||
+        !run_is(wanted, nth(upgrade_names, s->upgrade - 1U))) {
+        get(&x->error.condition, wanted);
+        return ERR(AUTH);
+    }
+    if (!tok_idle(&x->tok))
+        return ERR(UNEXPECTED);
+    s->flags |= SASL_UPGRADING;
+    s->flags &= (uint8_t)~SASL_KEYS_GIVEN;
+    s->hash = s->upgrade;
+    sasl_start(x, "next");
+    out_attr_run(x, "task", wanted);
+    return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
+}
+
+/* Salt and count for the stronger key. [XEP-0480 3] */
+static int upgrade_begin(struct xmpp_tiny *x, const el *e)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    uint32_t max = x->config->iterations_max ? x->config->iterations_max : 100000;
+    el salt;
+    if (!is_upgrading(s) || !el_child(e, "salt", NS_SCRAM_UPGRADE, &salt))
+        return ERR(UNEXPECTED);
+    tok_hold(&x->tok);
+    if (!tok_idle(&x->tok))
+        return ERR(UNEXPECTED);
+    get(&s->salt, el_text(&salt));
+    s->iterations = number(run_str(el_attr(&salt, "iterations")), INT32_MAX);
+    if (s->iterations < ITERATIONS_MIN || s->iterations > max)
+        return ERR(ITERATIONS);
+    return sasl_keys(x, NULL);
+}
+
+/* The key derivation is complete: the proof, or the key itself for a server that asked for it. */
+static int sasl_derived(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    if (!is_upgrading(s))
+        return sasl_response(x);
+    sasl_start(x, "task-data");
+    out_start(x, "hash", NS_SCRAM_UPGRADE);
+    out_base64(x, s->t, hash_size((enum xmpp_tiny_hash)s->hash));
+    out_base64_end(x);
+    return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
+}
+
+/* Authenticated: a new stream, or with SASL2 the features of this one. */
+static int sasl_done(struct xmpp_tiny *x)
+{
+    bool sasl2 = is_sasl2(&x->sasl), saved;
     x->flags |= F_AUTHENTICATED;
     x->keys_refused = false;
     saved = remember(x);
     event_begin(x, XMPP_TINY_EVENT_AUTHENTICATED)->saved = saved;
     tell(x);
-    return x->state == XMPP_TINY_STATE_SUCCESS ? stream_begin(x) : 0;
+    if (x->state != XMPP_TINY_STATE_SUCCESS)
+        return 0;
+    if (!sasl2)
+        return stream_begin(x);
+    tok_free(&x->tok, x->sasl.kept);
+    sasl_forget(x);
+    set_state(x, XMPP_TINY_STATE_FEATURES);
+    return 0;
+}
+
+/* The final challenge of servers that keep the signature out of <success/>, and <success/> itself; or with
+ * SASL2 <continue/>. */
+static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
+{
+    bool scram = mechanism_is_scram(x->sasl.mechanism), challenge = run_is(name, "challenge");
+    str text;
+    el data = *e;
+    int err;
+    if (is_sasl2(&x->sasl) && !challenge)
+        el_child(e, "additional-data", NS_SASL2, &data);
+    err = sasl_text(x, &data, &text);
+    if (!err && scram && (text.len || challenge))
+        err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error.condition);
+    if (err)
+        return err;
+    if (challenge)
+        return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
+    if (scram && !(x->sasl.flags & SASL_VERIFIED))
+        return ERR(SERVER_PROOF);
+    return is_sasl2(&x->sasl) && run_is(name, "continue") ? sasl_continue(x, e) : sasl_done(x);
 }
 
 static int bind_result(struct xmpp_tiny *x, const el *iq)
@@ -2782,7 +2942,8 @@ static int bind_result(struct xmpp_tiny *x, const el *iq)
 /* A child of the stream during the negotiation. */
 static int stream_unit(struct xmpp_tiny *x, const el *e)
 {
-    run sasl = run_is(el_ns(e), NS_SASL) ? el_name(e) : NULL;
+    bool sasl2 = is_sasl2(&x->sasl);
+    run sasl = run_is(el_ns(e), sasl2 ? NS_SASL2 : NS_SASL) ? el_name(e) : NULL;
     bool success = run_is(sasl, "success");
     switch (x->state) {
     case XMPP_TINY_STATE_BIND:
@@ -2803,11 +2964,14 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
             x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN && x->config->password;
             return keep_condition(x, e, NS_SASL, ERR(AUTH));
         }
+        if (sasl2 && x->state == XMPP_TINY_STATE_SUCCESS && run_is(sasl, "task-data"))
+            return upgrade_begin(x, e);
+        success |= sasl2 && run_is(sasl, "continue");
         if (x->state == XMPP_TINY_STATE_CHALLENGE && success)
             return ERR(SERVER_PROOF); /* it has proved nothing yet */
         if (!success && !run_is(sasl, "challenge"))
             return ERR(UNEXPECTED);
-        return x->state == XMPP_TINY_STATE_CHALLENGE ? sasl_challenge(x, e) : sasl_outcome(x, e, success);
+        return x->state == XMPP_TINY_STATE_CHALLENGE ? sasl_challenge(x, e) : sasl_outcome(x, e, sasl);
     default:
         return ERR(UNEXPECTED);
     }
@@ -3238,7 +3402,7 @@ static bool work(struct xmpp_tiny *x)
     int found, err;
     if (x->state == XMPP_TINY_STATE_KEYS) {
         if (scram_keys_step(&x->sasl, x->config)) {
-            err = sasl_response(x);
+            err = sasl_derived(x);
             if (err)
                 fail(x, err);
         }

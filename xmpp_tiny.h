@@ -54,6 +54,11 @@ extern "C" {
 #ifndef XMPP_TINY_ENABLE_REGISTER /* 1: accounts made and passwords changed in-band, 0.7 KB */
 #define XMPP_TINY_ENABLE_REGISTER 1
 #endif
+/* 1: SASL2 [XEP-0388], with which a server that lacks the keys for a stronger mechanism can be given them
+ * [XEP-0480], 0.9 KB */
+#ifndef XMPP_TINY_ENABLE_SASL2
+#define XMPP_TINY_ENABLE_SASL2 1
+#endif
 #ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states, events, 0.5 KB; 2: and sentences, 2.5 KB */
 #define XMPP_TINY_ENABLE_NAMES 1
 #endif
@@ -69,6 +74,9 @@ extern "C" {
 #endif
 #if XMPP_TINY_ENABLE_REGISTER < 0 || XMPP_TINY_ENABLE_REGISTER > 1
 #error "XMPP_TINY_ENABLE_REGISTER must be 0 or 1"
+#endif
+#if XMPP_TINY_ENABLE_SASL2 < 0 || XMPP_TINY_ENABLE_SASL2 > 1
+#error "XMPP_TINY_ENABLE_SASL2 must be 0 or 1"
 #endif
 #if XMPP_TINY_ENABLE_NAMES < 0 || XMPP_TINY_ENABLE_NAMES > 2
 #error "XMPP_TINY_ENABLE_NAMES must be 0, 1 or 2"
@@ -553,6 +561,7 @@ struct xmpp_tiny_config {
         *password;                 /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys in
                                       saved (and then the error is KEYS where they do not fit), EXTERNAL or ANONYMOUS */
     struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use */
+    bool classic;                  /* log in as in RFC 6120 where the server has SASL2 as well [XEP-0388] */
     bool create_account;           /* make the account with this password before logging in [XEP-0077]; one
                                       that exists already is no error. Wants XMPP_TINY_ENABLE_REGISTER */
     uint32_t mechanisms;           /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
@@ -617,7 +626,7 @@ struct xmpp_tiny_out_ {
     const char *names[6];
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t mechanism, binding, bindings, flags;
+    uint8_t mechanism, binding, bindings, flags, hash, upgrade;
     uint16_t offered;
     uint32_t iterations, left;
     char *kept;                  /* where what is kept of the features begins, .. */

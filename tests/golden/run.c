@@ -372,9 +372,10 @@ static void g_list(struct g_text *to, const char *words, const char *head, const
 }
 
 static void g_digest(struct g_text *to, const char *hash, const char *text, size_t len);
+static void g_salted(struct g_run *r, struct g_text *to, char *args);
 
-/* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "repeat N TEXT", "mechanisms A B", "bindings A B", or the name
- * of a variable. */
+/* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "salted HASH SALT COUNT", "repeat N TEXT", "mechanisms A B",
+ * "bindings A B", or the name of a variable. */
 static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, size_t len)
 {
     const char *value = NULL;
@@ -391,6 +392,8 @@ static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, siz
         const char *text = strchr(inner.ptr + 7, ' ');
         text = text ? text + 1 : inner.ptr + inner.len;
         g_digest(to, inner.ptr + 7, text, (size_t)(inner.ptr + inner.len - text));
+    } else if (g_begins(inner.ptr, "salted ")) {
+        g_salted(r, to, inner.ptr + 7);
     } else if (g_begins(inner.ptr, "mechanisms")) {
         g_list(to, inner.ptr + 10, "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "<mechanism>",
                "</mechanism>", "</mechanisms>");
@@ -544,6 +547,38 @@ static void g_digest(struct g_text *to, const char *hash, const char *text, size
     g_base64(to, digest, g_hash_size(g_hash_of(hash)));
 }
 
+/* The key that a password and this salt make: t. */
+static void g_salted_password(enum xmpp_tiny_hash h, const char *password, const char *salt, size_t len,
+                              uint32_t count, uint8_t *t)
+{
+    size_t size = g_hash_size(h);
+    struct g_text text = {NULL, 0, 0};
+    struct xmpp_tiny_str parts[2] = {{NULL, 0}, {"\0\0\0\1", 4}};
+    uint8_t u[64];
+    g_unbase64(&text, salt, len);
+    parts[0] = (struct xmpp_tiny_str){text.ptr, text.len};
+    xmpp_tiny_bearssl_crypto.hmac(h, password, strlen(password), parts, 2, u);
+    memcpy(t, u, size);
+    g_rounds(h, password, strlen(password), u, t, count - 1);
+    g_free(&text);
+}
+
+/* HASH SALT COUNT: the salted password, in base64. */
+static void g_salted(struct g_run *r, struct g_text *to, char *args)
+{
+    enum xmpp_tiny_hash h = g_hash_of(args);
+    char *salt = strchr(args, ' '), *count = salt ? strchr(salt + 1, ' ') : NULL;
+    const char *password = g_get(&r->settings, "password", 8);
+    uint8_t t[64];
+    if (count == NULL || password == NULL) {
+        g_fail(r, "salted needs a hash, a salt, a count and a password", NULL, args);
+        return;
+    }
+    g_salted_password(h, password, salt + 1, (size_t)(count - salt - 1), (uint32_t)strtoul(count, NULL, 10),
+                      t);
+    g_base64(to, t, g_hash_size(h));
+}
+
 /* scram HASH CLIENT-FIRST-BARE SERVER-FIRST CLIENT-FINAL-WITHOUT-PROOF: makes {first}, {challenge},
  * {final}, {proof} and {signature}. [RFC5802 3] */
 static void g_scram(struct g_run *r, char *args)
@@ -552,8 +587,8 @@ static void g_scram(struct g_run *r, char *args)
     enum xmpp_tiny_hash h = g_hash_of(args);
     size_t size = g_hash_size(h);
     const char *password = g_get(&r->settings, "password", 8), *s, *i;
-    struct xmpp_tiny_str message[3], auth[5], salt[2], label[2] = {{"Client Key", 10}, {"Server Key", 10}};
-    uint8_t u[64], t[64], key[64], stored[64], signature[64];
+    struct xmpp_tiny_str message[3], auth[5], label[2] = {{"Client Key", 10}, {"Server Key", 10}};
+    uint8_t t[64], key[64], stored[64], signature[64];
     struct g_text text = {NULL, 0, 0};
     char *p = strtok(args, " ");
     for (int k = 0; k < 3 && p; k++) {
@@ -569,12 +604,7 @@ static void g_scram(struct g_run *r, char *args)
         g_fail(r, "scram needs a hash, three messages and a password", NULL, NULL);
         return;
     }
-    g_unbase64(&text, s + 2, (size_t)(i - s - 2));
-    salt[0] = (struct xmpp_tiny_str){text.ptr, text.len};
-    salt[1] = (struct xmpp_tiny_str){"\0\0\0\1", 4};
-    xmpp_tiny_bearssl_crypto.hmac(h, password, strlen(password), salt, 2, u);
-    memcpy(t, u, size);
-    g_rounds(h, password, strlen(password), u, t, (uint32_t)strtoul(i + 3, NULL, 10) - 1);
+    g_salted_password(h, password, s + 2, (size_t)(i - s - 2), (uint32_t)strtoul(i + 3, NULL, 10), t);
     auth[0] = message[0];
     auth[1] = auth[3] = (struct xmpp_tiny_str){",", 1};
     auth[2] = message[1];
@@ -1222,6 +1252,7 @@ static void g_connect(struct g_run *r, const char *text)
         c->jid = g_get(s, "jid", 3);
         c->password = g_get(s, "nopassword", 10) ? NULL : g_get(s, "password", 8);
         c->saved = g_get(s, "saved", 5) ? &r->saved : NULL;
+        c->classic = g_get(s, "classic", 7) != NULL;
         c->create_account = g_get(s, "create", 6) != NULL;
         c->mechanisms = g_mechanisms(r, g_get(s, "mechanisms", 10));
         c->tls = g_get(s, "direct", 6) ? XMPP_TINY_TLS_DIRECT : XMPP_TINY_TLS_START;
