@@ -2,7 +2,6 @@
 """The authorities and servers that the cases are made of: a root, an authority below it, and servers certified by
 that one unless a case says otherwise."""
 
-import der
 import x509
 
 

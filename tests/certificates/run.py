@@ -101,7 +101,8 @@ class Judge:
 def table(matrix, verdicts):
     def row(case):
         ours = f"{case.ours}: {case.why}" if case.why else case.ours
-        return f"| {case.name} | {case.what} | {case.verdict()} ({case.section()}) | {verdicts.get(case.name)} | {ours} |"
+        rfc = f"{case.verdict()} ({case.section()})"
+        return f"| {case.name} | {case.what} | {rfc} | {verdicts.get(case.name)} | {ours} |"
 
     head = f"| case | the certificate | RFC | {OPENSSL} | xmpp_tiny |\n|---|---|---|---|---|\n"
     return head + "\n".join(map(row, matrix))
