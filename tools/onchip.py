@@ -132,7 +132,7 @@ def stack_use(plan):
     with Peer(plan.server, WATCHER) as watcher:
         watcher.wait("online")
         with plan.power_on("-gdb", painter.option()) as board:
-            board.wait(r"server verified, .*")
+            board.wait(r"server verified by .*")
             used.append(board.snapshot().stack()[0])
             painter.paint(board.image)
             sensor = board.online()

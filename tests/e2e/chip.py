@@ -40,10 +40,8 @@ def login(lab, board=BOARD, rsa=False, **how):
         first = reading(firmware.wait("published (.*)").group(1))
         same("reading seen by the watcher", lab.published(jid), first)
         lab.ask(jid)
-        suite = firmware.said()[1].strip()
-        same("kind of TLS", suite.split("_WITH_")[0], "ECDHE_RSA" if rsa else "ECDHE_ECDSA")
-        same("console", firmware.said(), ["server verified, TLS 1.2", f"  {suite}", f"authenticated by {MECHANISM}",
-                                          f"online as {jid}", f"published {first}"])
+        firmware.says(*lab.secured(rsa), f"authenticated by {MECHANISM}", "  channel binding tls-unique",
+                      f"online as {jid}", f"published {first}")
         same("mechanisms in the server's log", lab.mechanism(mark, account), [MECHANISM])
     same("presence", lab.watcher.wait("presence", **{"from": jid})["type"], "unavailable")
 
@@ -168,9 +166,7 @@ def wrong_password(lab):
     with lab.firmware(password="Secret", retry_ms=400, retry_max_ms=1600) as firmware:
         firmware.wait("closed")
         complaint = firmware.said()[:-1]
-        same("complaint", [line for line in complaint if not line.startswith("  ")],
-             ["server verified, TLS 1.2", "error AUTH"])
-        same("condition", complaint[3], "  condition not-authorized")
+        firmware.says(*lab.secured(), "error AUTH", "  condition not-authorized", *complaint[8:], "closed")
         refused(firmware, *complaint)
 
 

@@ -184,6 +184,12 @@ class Firmware:
         with self.change:
             return [line for _, line in self.lines[start:]]
 
+    def says(self, *patterns, start=0):
+        """The console said just this, a pattern a line."""
+        said = self.said(start)
+        if len(said) != len(patterns) or not all(map(re.fullmatch, patterns, said)):
+            raise Failure(f"console: {patterns} were to be said\n    {self.story()}")
+
     def mark(self):
         with self.change:
             return len(self.lines)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A server where an emulated board can reach it, somebody who watches, and the questions that tests ask."""
 
+import hashlib
 import itertools
 import os
 import re
 import socket
 import time
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chip_board import Firmware
 from harness import PATIENCE, Ejabberd, Failure, Peer, Prosody, directory, same, until
@@ -52,6 +56,9 @@ class Lab:
         settings.setdefault("port", self.server.direct if tls == "direct" else self.server.port)
         use = f"{self.server.name}, {tls}, {'RSA' if rsa else 'EC'}"
         return Firmware(self.base, board, self.server.pem("rsaca" if rsa else "ca"), use, tls=tls, **settings)
+
+    def secured(self, rsa=False):
+        return secured(self.server.pem("rsa.a.test" if rsa else "a.test"), "ECDHE_RSA" if rsa else "ECDHE_ECDSA")
 
     def send(self, jid, body="read", **fields):
         """Sends a message that can be told apart from all others; returns how."""
@@ -112,6 +119,15 @@ class Lab:
         if self.watcher:
             self.watcher.stop()
         self.server.stop()
+
+
+def secured(certificate, kind="ECDHE_ECDSA"):
+    """What the firmware has to say of a connection to the server with that certificate, as a pattern a line."""
+    with open(certificate, "rb") as file:
+        shown = x509.load_pem_x509_certificate(file.read())
+    key = shown.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return ["server verified by CA", "  TLS 1[.]2", rf"  {kind}_WITH_\w+", "  key exchange secp256r1",
+            f"  key {hashlib.sha256(key).hexdigest()}", f"  valid until {shown.not_valid_after:%Y%m%d}"]
 
 
 def bare(c):
