@@ -7,6 +7,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 
+#include "check.h"
 #include "options.h"
 #include "report.h"
 #include "saved.h"
@@ -46,7 +47,10 @@ struct app {
     struct identity identity;
     struct xmpp_tiny_saved saved;
     bool online, leaving, closed;
-    bool unsaved; /* what had to be stored could not be */
+    struct cli_check check;
+    char domain[256];
+    struct xmpp_tiny_security login; /* once authenticated; its texts are gone when the connection is */
+    bool unsaved;                    /* what had to be stored could not be */
     uint32_t online_since;
     int error; /* enum xmpp_tiny_err that ended the connection, or 0 */
     char rx[XMPP_TINY_RX_MAX], tx[XMPP_TINY_TX_MAX];
@@ -85,6 +89,7 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         cli_report_secured(&security);
         return 0;
     case XMPP_TINY_EVENT_AUTHENTICATED:
+        a->login = security;
         on_authenticated(a, &security, event->saved);
         return 0;
     case XMPP_TINY_EVENT_ONLINE:
@@ -308,6 +313,33 @@ static int run(struct app *a)
     return cli_report_ok() && !a->unsaved ? a->tasks.failure : CLI_USAGE;
 }
 
+/* --check: measures, logs in if that is safe and there is a user with a password, and judges. */
+static int check(struct app *a)
+{
+    const struct cli_options *o = &a->options;
+    struct xmpp_tiny_jid jid;
+    (void)xmpp_tiny_jid_parse(xmpp_tiny_str(o->jid), &jid);
+    (void)snprintf(a->domain, sizeof a->domain, "%.*s", (int)jid.domain.len, jid.domain.ptr);
+    a->check = (struct cli_check){
+        .host = o->host[0] ? o->host : a->domain,
+        .domain = a->domain,
+        .ports = {o->port ? o->port : 5222, o->direct_port ? o->direct_port : 5223},
+        .timeout_ms = o->timeout_ms,
+        .tls = &a->tls_config,
+    };
+    cli_check_measure(&a->check);
+    const struct check_measured *m =
+        &a->check.measured[o->tls == XMPP_TINY_TLS_DIRECT ? CHECK_DIRECT : CHECK_STARTTLS];
+    if (m->tls && m->error == 0 && jid.local.ptr != NULL && o->password.given && example_signal == 0) {
+        a->config.port = a->check.ports[m - a->check.measured];
+        (void)run(a);
+    }
+    if (example_signal != 0)
+        return 128 + (int)example_signal;
+    int status = cli_check_judge(&a->check, a->login.authenticated ? &a->login : NULL, a->error);
+    return cli_report_ok() ? status : CLI_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     static struct app app; /* too large for a stack */
@@ -322,7 +354,7 @@ int main(int argc, char **argv)
             perror("xmpp-tiny: signals");
         else if (set_up_tls(&app) &&
                  (app.options.saved == NULL || cli_saved_load(app.options.saved, &app.saved)))
-            status = run(&app);
+            status = app.options.checks ? check(&app) : run(&app);
     }
     example_wipe(&app.options.password, sizeof app.options.password);
     example_wipe(&app.options.new_password, sizeof app.options.new_password);

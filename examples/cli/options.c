@@ -47,7 +47,7 @@ static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
     X(DIRECT_PORT,   "--direct-port",   1, "PORT",        "of --check: where TLS comes from the first byte; default 5223") \
     X(JSON,          "--json",          0, "",            "print events as JSON objects, one a line") \
     X(TRACE,         "--trace",         0, "",            "print the session to stderr, secrets masked, control characters as \\xNN") \
-    X(TIMEOUT,       "--timeout",       1, "SECONDS",     "longest wait for any answer, 1 to 600; default 30") \
+    X(TIMEOUT,       "--timeout",       1, "SECONDS",     "longest wait for any answer, 1 to 600; default 30, with --check 10") \
     X(RX,            "--rx",            1, "BYTES",       "receive buffer, " RANGE(XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) "; default 16384") \
     X(TX,            "--tx",            1, "BYTES",       "transmit buffer, " RANGE(XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) "; default 8192") \
     X(TLS_BUFFER,    "--tls-buffer",    1, "BYTES",       "receive buffer of the TLS port, " \
@@ -357,12 +357,17 @@ static bool check_trust(const struct cli_options *o)
 /* --check judges by authorities and does nothing else. */
 static bool check_check(const struct cli_options *o)
 {
+    struct xmpp_tiny_jid parts;
+    bool ascii = true;
     if (!o->checks)
         return o->direct_port == 0 || wrong("--direct-port", "goes with --check");
     if (o->pin_count > 0 || o->first_use || o->saved != NULL || o->creates_account || o->task_count > 0 ||
         o->waits || o->reads_stdin || o->cert != NULL)
         return wrong("--check", "goes with --connect, --direct-port, --ca, --timeout, --json and a password");
-    return true;
+    (void)xmpp_tiny_jid_parse(xmpp_tiny_str(o->jid), &parts);
+    for (size_t i = 0; i < parts.domain.len; i++)
+        ascii &= (unsigned char)parts.domain.ptr[i] < 0x80;
+    return (ascii && parts.domain.len < 254) || wrong("--check", "a domain in A-labels is needed (xn--...)");
 }
 
 /* The new password is a secret like the other, so it does not stand on the command line. */
@@ -424,14 +429,15 @@ bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status)
 {
     const char *resource = NULL;
     int at = 1;
-    *o = (struct cli_options){
-        .rx = 16384, .tx = 8192, .tls_buffer = XMPP_TINY_BEARSSL_IN_MAX, .timeout_ms = 30000};
+    *o = (struct cli_options){.rx = 16384, .tx = 8192, .tls_buffer = XMPP_TINY_BEARSSL_IN_MAX};
     *status = CLI_USAGE;
     for (; at < argc && argv[at][0] == '-'; at++)
         if (!read_option(o, argc, argv, &at, &resource, status))
             return false;
     if (argc - at != 1)
         return wrong("JID", argc == at ? "missing" : "comes last, and there is one");
+    if (o->timeout_ms == 0)
+        o->timeout_ms = o->checks ? 10000 : 30000;
     return read_secret_variable(&o->password, password_variable) &&
            read_secret_variable(&o->new_password, new_password_variable) && set_jid(o, argv[at], resource) &&
            check_trust(o) && check_check(o) && set_new_password(o) &&

@@ -193,6 +193,22 @@ void cli_report_changed(const struct xmpp_tiny_security *security, const struct 
     cli_report_end();
 }
 
+void cli_report_verdict(const char *line, const char *verdict, const char *text, const char *why)
+{
+    if (!as_json)
+        (void)printf("%-14s  %s", verdict, text);
+    if (!as_json && why[0] != '\0')
+        (void)printf(" (%s)", why);
+    if (as_json) {
+        cli_report_begin("verdict");
+        cli_report_str("line", xmpp_tiny_str(line));
+        cli_report_str("verdict", xmpp_tiny_str(verdict));
+        cli_report_str("text", xmpp_tiny_str(text));
+        cli_report_str("why", xmpp_tiny_str(why[0] != '\0' ? why : NULL));
+    }
+    cli_report_end();
+}
+
 /* ---- Events ------------------------------------------------------------------------------------ */
 
 static void report_message(const struct xmpp_tiny_event *e)

@@ -31,6 +31,9 @@ void cli_report_secured(const struct xmpp_tiny_security *security);
 void cli_report_authenticated(const struct xmpp_tiny_security *security, bool saved);
 void cli_report_changed(const struct xmpp_tiny_security *security, const struct xmpp_tiny_saved *saved);
 
+/* A line of --check; for people the verdict comes first. */
+void cli_report_verdict(const char *line, const char *verdict, const char *text, const char *why);
+
 /* CONNECTED, REGISTERED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
 void cli_report_event(const struct xmpp_tiny_event *event);
 
