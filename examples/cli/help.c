@@ -5,7 +5,7 @@
 #include "options.h"
 
 /* clang-format off */
-const char cli_help[] =
+const char *const cli_help[CLI_HELP_PARTS] = {
     "\n"
     "The JID is USER@DOMAIN, or with --mechanism ANONYMOUS alone DOMAIN; a resource may follow. An option's\n"
     "value may be joined to it: --option=VALUE.\n"
@@ -53,6 +53,18 @@ const char cli_help[] =
     "after these. The others end the connection. Requests (iq) of others are answered by the library and give no\n"
     "event.\n"
     "\n"
+    "SIGINT and SIGTERM end the session in order; a second one ends the tool at once.\n"
+    "\n"
+    "Exit status:\n"
+    "  0  done; an error that a peer answers, to a message, an iq or a ping, does not change that\n"
+    "  1  usage: the command line, a file; a command was refused, or stdout could not be written\n"
+    "  2  could not connect, or the connection broke\n"
+    "  3  TLS failed, the server is not who it should be, or the connection was cut inside TLS\n"
+    "  4  the server refused the login or the new password, or could not prove itself\n"
+    "  5  stream or protocol error\n"
+    "  6  an answer did not come in time\n"
+    "  128 and the signal's number, when a signal came before all was done\n",
+    "\n"
     "--check looks at the server of DOMAIN, or of a JID, from outside, on --connect (port 5222) and the\n"
     "--direct-port: it opens some dozens of connections, offers TLS in all kinds, good and bad, and reads what\n"
     "is said before and inside. With a JID and a password it then logs in, if the certificate holds; else no\n"
@@ -73,17 +85,6 @@ const char cli_help[] =
     "  3  TLS or the server's identity does not hold\n"
     "  4  passwords are at risk: no SCRAM, or the server could not prove itself\n"
     "Wishes that change nothing: that forward secrecy is required, channel binding, TLS from the first byte,\n"
-    "and what clients cannot see, TLS between servers.\n"
-    "\n"
-    "SIGINT and SIGTERM end the session in order; a second one ends the tool at once.\n"
-    "\n"
-    "Exit status:\n"
-    "  0  done; an error that a peer answers, to a message, an iq or a ping, does not change that\n"
-    "  1  usage: the command line, a file; a command was refused, or stdout could not be written\n"
-    "  2  could not connect, or the connection broke\n"
-    "  3  TLS failed, the server is not who it should be, or the connection was cut inside TLS\n"
-    "  4  the server refused the login or the new password, or could not prove itself\n"
-    "  5  stream or protocol error\n"
-    "  6  an answer did not come in time\n"
-    "  128 and the signal's number, when a signal came before all was done\n";
+    "and what clients cannot see, TLS between servers.\n",
+};
 /* clang-format on */

@@ -86,7 +86,8 @@ static void print_help(void)
         (void)printf("%s%s", i % 5 == 0 ? "\n  " : " ",
                      xmpp_tiny_mechanism_name((enum xmpp_tiny_mechanism)i));
     (void)putchar('\n');
-    (void)fputs(cli_help, stdout);
+    for (size_t i = 0; i < CLI_HELP_PARTS; i++)
+        (void)fputs(cli_help[i], stdout);
 }
 
 static bool wrong(const char *option, const char *why)

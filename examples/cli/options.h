@@ -50,7 +50,8 @@ struct cli_options {
 };
 
 /* What --help says behind the list of options. */
-extern const char cli_help[];
+#define CLI_HELP_PARTS 2
+extern const char *const cli_help[CLI_HELP_PARTS];
 
 /* Reads the command line and the passwords. Returns true to go on; else *status is the exit status:
  * the help was printed, or what is wrong is on stderr. */
