@@ -1281,6 +1281,7 @@ static void out_begin(struct xmpp_tiny *x, bool own)
     if (x->out.begin) {
         memmove(x->out.buf, x->out.buf + x->out.begin, (size_t)(x->out.commit - x->out.begin));
         x->out.commit = u16(x->out.commit - x->out.begin);
+        memset(x->out.buf + x->out.commit, 0, x->out.begin);
         x->out.begin = 0;
     }
     x->out.end = x->out.commit;
@@ -1407,8 +1408,10 @@ static int out_commit(struct xmpp_tiny *x)
     return 0;
 }
 
+/* What was sent may be secret: it does not stay. */
 static void out_sent(struct xmpp_tiny *x, size_t n)
 {
+    memset(x->out.buf + x->out.begin, 0, n);
     x->out.begin = u16(x->out.begin + n);
     if (x->out.begin == x->out.commit) {
         x->out.stanzas = 0;
@@ -2710,7 +2713,8 @@ static APART int stream_features(struct xmpp_tiny *x)
     if (!(x->flags & F_AUTHENTICATED)) {
         x->sasl.kept = x->tok.base;
         tok_hold(&x->tok);
-        return XMPP_TINY_ENABLE_REGISTER && x->config->create_account ? register_begin(x) : sasl_begin(x);
+        return XMPP_TINY_ENABLE_REGISTER && x->config->create_account && !known(x) ? register_begin(x)
+                                                                                   : sasl_begin(x);
     }
     return x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
 }
@@ -3001,6 +3005,7 @@ static void stanza_begin(struct xmpp_tiny *x, const char *name, const str *to, c
 static int stanza_send(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_request_ *q = x->out.request ? &x->requests[x->out.request - 1] : NULL;
+    bool secret = x->out.flags & OUT_SECRET;
     int err = commit(x);
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
@@ -3009,6 +3014,7 @@ static int stanza_send(struct xmpp_tiny *x)
     if (++x->next_request == 0)
         x->next_request = 1;
     q->number = x->next_request;
+    q->secret = secret;
     return q->number;
 }
 
@@ -3337,7 +3343,10 @@ static void report(struct xmpp_tiny *x, enum xmpp_tiny_want what, int result, in
 
 static APART void received(struct xmpp_tiny *x, size_t len)
 {
-    trace(x, '<', x->tok.end, len, false);
+    bool secret = false; /* an error may come with what it is about */
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
+        secret |= x->requests[i].number && x->requests[i].secret;
+    trace(x, '<', x->tok.end, len, secret);
     tok_fed(&x->tok, len);
 }
 

@@ -555,15 +555,15 @@ struct xmpp_tiny_saved {
 };
 
 struct xmpp_tiny_config {
-    const char *jid; /* user@domain, or user@domain/resource to ask for a resource;
-                        a domain alone for ANONYMOUS */
-    const char
-        *password;                 /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys in
-                                      saved (and then the error is KEYS where they do not fit), EXTERNAL or ANONYMOUS */
+    const char *jid;               /* user@domain, or user@domain/resource to ask for a resource;
+                                      a domain alone for ANONYMOUS */
+    const char *password;          /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys in
+                                      saved (where they do not fit, the error is KEYS), EXTERNAL or ANONYMOUS */
     struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use */
-    bool classic;                  /* log in as in RFC 6120 where the server has SASL2 as well [XEP-0388] */
-    bool create_account;           /* make the account with this password before logging in [XEP-0077]; one
-                                      that exists already is no error. Wants XMPP_TINY_ENABLE_REGISTER */
+    bool classic;                  /* log in as in RFC 6120 even if the server has SASL2 [XEP-0388] */
+    bool create_account;           /* make the account with this password before logging in [XEP-0077],
+                                      unless saved knows that it is there; one that exists is no error.
+                                      Wants XMPP_TINY_ENABLE_REGISTER */
     uint32_t mechanisms;           /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
                                       allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
                                       wants a client certificate in the TLS port) must be named to be used */
@@ -640,6 +640,7 @@ struct xmpp_tiny_request_ {
     uint32_t address; /* digest of whom was asked */
     uint32_t deadline;
     uint16_t number; /* 0: free */
+    bool secret;     /* neither it nor its answer is traced */
 };
 struct xmpp_tiny {
     uint8_t state, flags, features, held; /* offsets below 32 are the cheapest on ARM */
