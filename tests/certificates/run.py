@@ -26,7 +26,7 @@ from server import Server  # noqa: E402
 
 DOCUMENT = os.path.join(ROOT, "SECURITY.md")
 OPENSSL = "OpenSSL 3.0"  # whose words the table has
-ADDRESS = re.compile(r"[0-9.]+")
+ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
 
 # The last that the server hears [RFC5246 7.2]. BearSSL leaves without a word when it is not the certificate alone that
 # is wrong.
@@ -55,7 +55,7 @@ def openssl(domain, ca, port, heard):
     """ "ok", or what OpenSSL says is wrong."""
     name = "-verify_ip" if ADDRESS.fullmatch(domain) else "-verify_hostname"
     argv = [need("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_2", "-CAfile", ca, "-no-CApath",
-            "-no-CAstore", name, domain, "-verify_return_error"]
+            "-no-CAstore", name, domain.strip("[]"), "-verify_return_error"]
     said = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
                           timeout=PATIENCE, check=False)
     heard.result()
