@@ -26,6 +26,8 @@ enum { STATE_CLOSED, STATE_OPENING, STATE_PLAIN, STATE_HANDSHAKE, STATE_SECURE, 
 
 #define OVERHEAD (XMPP_TINY_BEARSSL_IN_MIN - 512) /* of a record: 5 header, 8 nonce, 16 tag */
 
+#define RSA_MIN 2048 /* bits */
+
 #define RECORD_ALERT 21 /* record type [RFC5246 6.2.1] */
 
 /* ---- Errors ------------------------------------------------------------------------------------
@@ -99,6 +101,8 @@ static const char *const error_texts[] = {
     [BR_ERR_X509_FORBIDDEN_KEY_USAGE] = "certificate: its key must not be used for this",
     [BR_ERR_X509_WEAK_PUBLIC_KEY] = "certificate: the key is too short",
     [BR_ERR_X509_NOT_TRUSTED] = "certificate: no trust anchor vouches for it",
+    [XMPP_TINY_BEARSSL_ERR_CONSTRAINED_] = "certificate: name constraints are not supported",
+    [XMPP_TINY_BEARSSL_ERR_PIN_] = "certificate: its key is none of those that are pinned",
 };
 
 static const char *alert_text(int alert)
@@ -199,6 +203,11 @@ static const char *error_text(struct xmpp_tiny_bearssl *t, int error)
 }
 #endif
 
+static bool of_certificate(int error)
+{
+    return error > BR_ERR_X509_OK && error <= XMPP_TINY_BEARSSL_ERR_PIN_;
+}
+
 static int error_code(int error)
 {
     switch (error) {
@@ -214,8 +223,10 @@ static int error_code(int error)
         return XMPP_TINY_ERR_CERT_TIME;
     case BR_ERR_X509_TIME_UNKNOWN:
         return XMPP_TINY_ERR_CLOCK;
+    case XMPP_TINY_BEARSSL_ERR_PIN_:
+        return XMPP_TINY_ERR_PIN;
     default:
-        return error >= BR_ERR_X509_OK && error < 64 ? XMPP_TINY_ERR_CERT : XMPP_TINY_ERR_TLS;
+        return of_certificate(error) ? XMPP_TINY_ERR_CERT : XMPP_TINY_ERR_TLS;
     }
 }
 
@@ -285,7 +296,7 @@ static int engine_end(struct xmpp_tiny_bearssl *t)
     if (error == BR_ERR_OK) {
         return 0;
     }
-    if (error > BR_ERR_X509_OK && error < 64) {
+    if (of_certificate(error)) {
         alert_certificate(t, error);
     }
     return fail(t, error_code(error), error_text(t, error));
@@ -369,13 +380,58 @@ static void wipe(void *data, size_t len)
     }
 }
 
-/* Sets the time that certificates are checked against; false if there is none. */
+static const char *suite_name(uint16_t suite)
+{
+    switch (suite) {
+    case BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
+        return "ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
+    case BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
+        return "ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";
+    case BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:
+        return "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    case BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:
+        return "ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+    case BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
+        return "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
+    case BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
+        return "ECDHE_RSA_WITH_AES_256_GCM_SHA384";
+    default:
+        return NULL;
+    }
+}
+
+static bool weak_hash(const br_multihash_context *hashes)
+{
+    return br_multihash_getimpl(hashes, br_md5_ID) != NULL ||
+           br_multihash_getimpl(hashes, br_sha1_ID) != NULL;
+}
+
+/* Whether the profile, which can be replaced, keeps to what is never given up. */
+static bool within_policy(const struct xmpp_tiny_bearssl *t)
+{
+    const br_ssl_engine_context *engine = &t->client.eng;
+    const br_x509_minimal_context *x509 = &t->leaf.minimal;
+    size_t i;
+
+    for (i = 0; i < engine->suites_num; i++) {
+        if (suite_name(engine->suites_buf[i]) == NULL) {
+            return false;
+        }
+    }
+    return engine->version_min == BR_TLS12 && engine->version_max == BR_TLS12 && !weak_hash(&engine->mhash) &&
+           !weak_hash(&x509->mhash) && (x509->irsa == NULL || x509->min_rsa_size >= RSA_MIN / 8 - 128);
+}
+
+/* Sets the time that certificates are checked against; false if there is none, though they are. */
 static bool set_time(struct xmpp_tiny_bearssl *t)
 {
     const struct xmpp_tiny_platform *platform = t->config->platform;
     int64_t now = platform->unix_time == NULL ? 0 : platform->unix_time(platform->ctx);
     uint32_t days;
 
+    if (t->config->anchor_count == 0 && !t->config->first_use) {
+        return true;
+    }
     if (now < t->config->time_floor) {
         now = t->config->time_floor;
     }
@@ -412,14 +468,24 @@ static void set_buffers(struct xmpp_tiny_bearssl *t)
     engine->log_max_frag_len = log;
 }
 
+/* No host has a name with an empty label, the last included. */
 static bool copy_name(char *text, size_t size, struct xmpp_tiny_str name)
 {
-    if (name.len == 0 || name.len >= size) {
+    char before = '.';
+    size_t i;
+
+    if (name.len >= size) {
         return false;
     }
-    memcpy(text, name.ptr, name.len);
-    text[name.len] = '\0';
-    return strlen(text) == name.len;
+    for (i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '\0' || (name.ptr[i] == '.' && before == '.')) {
+            return false;
+        }
+        before = name.ptr[i];
+        text[i] = before;
+    }
+    text[i] = '\0';
+    return before != '.';
 }
 
 static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str name)
@@ -435,7 +501,14 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     }
 
     br_ssl_client_zero(&t->client);
-    xmpp_tiny_bearssl_leaf_init_(&t->leaf, config->anchors, config->anchor_count);
+    xmpp_tiny_bearssl_leaf_init_(&t->leaf, config);
+    xmpp_tiny_bearssl_profile(&t->client, &t->leaf.minimal);
+    if (!within_policy(t)) {
+        return fail(
+            t, XMPP_TINY_ERR_BUG,
+            SENTENCE("xmpp_tiny_bearssl_profile() allows more than TLS 1.2, ECDHE with AEAD, SHA-2 and "
+                     "RSA keys from 2,048 bits on"));
+    }
     if (!set_time(t)) {
         return fail(t, XMPP_TINY_ERR_CLOCK,
                     SENTENCE("the platform knows no time and no floor is configured"));
@@ -443,7 +516,6 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     if (!config->platform->random(config->platform->ctx, seed, sizeof seed)) {
         return fail(t, XMPP_TINY_ERR_RANDOM, NULL);
     }
-    xmpp_tiny_bearssl_profile(&t->client, &t->leaf.minimal);
     br_ssl_engine_set_x509(engine, &t->leaf.vtable);
     br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
     if (!t->spoke) {
@@ -699,11 +771,37 @@ static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, u
         memcpy(out, t->client.eng.saved_finished, 12);
         return 12;
     }
-    if (type == XMPP_TINY_BINDING_TLS_SERVER_END_POINT && t->leaf.hash_len > 0) {
-        memcpy(out, t->leaf.hash.digest, t->leaf.hash_len);
-        return t->leaf.hash_len;
+    if (type == XMPP_TINY_BINDING_TLS_SERVER_END_POINT) {
+        return xmpp_tiny_bearssl_leaf_binding_(&t->leaf, out);
     }
     return XMPP_TINY_IO_FAILED;
+}
+
+static const char *curve_name(int curve)
+{
+    switch (curve) {
+    case BR_EC_secp256r1:
+        return "secp256r1";
+    case BR_EC_secp384r1:
+        return "secp384r1";
+    case BR_EC_curve25519:
+        return "x25519";
+    default:
+        return "";
+    }
+}
+
+static void op_security(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *security)
+{
+    struct xmpp_tiny_bearssl *t = self(s);
+
+    if (t->state != STATE_SECURE) {
+        return;
+    }
+    security->version = "TLS 1.2";
+    security->suite = suite_name(t->client.eng.session.cipher_suite);
+    security->key_exchange = curve_name(br_ssl_engine_get_ecdhe_curve(&t->client.eng));
+    xmpp_tiny_bearssl_leaf_security_(&t->leaf, security);
 }
 
 static int op_error(struct xmpp_tiny_stream *s, const char **detail)
@@ -722,13 +820,16 @@ static const struct xmpp_tiny_stream_ops ops = {
     .shut = op_shut,
     .close = op_close,
     .binding = op_binding,
+    .security = op_security,
     .error = op_error,
 };
 
 int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_bearssl_config *config)
 {
     if (config->inner == NULL || config->platform == NULL || config->platform->random == NULL ||
-        (config->anchors == NULL && config->anchor_count > 0) || config->in == NULL ||
+        (config->anchors == NULL && config->anchor_count > 0) ||
+        (config->pins == NULL && config->pin_count > 0) ||
+        config->first_use != (config->anchor_count == 0 && config->pin_count == 0) || config->in == NULL ||
         config->in_size < XMPP_TINY_BEARSSL_IN_MIN ||
         (config->out == NULL ? config->out_size != 0 : config->out_size < XMPP_TINY_BEARSSL_OUT_MIN)) {
         return XMPP_TINY_ERR_CONFIG;
@@ -738,31 +839,4 @@ int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_b
     t->config = config;
     t->state = STATE_CLOSED;
     return 0;
-}
-
-/* ---- What was agreed --------------------------------------------------------------------------- */
-
-const char *xmpp_tiny_bearssl_version(const struct xmpp_tiny_bearssl *t)
-{
-    return t->state == STATE_SECURE && br_ssl_engine_get_version(&t->client.eng) == BR_TLS12 ? "TLS 1.2" : "";
-}
-
-const char *xmpp_tiny_bearssl_suite(const struct xmpp_tiny_bearssl *t)
-{
-    switch (t->state == STATE_SECURE ? t->client.eng.session.cipher_suite : 0) {
-    case BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256:
-        return "ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256";
-    case BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
-        return "ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256";
-    case BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:
-        return "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
-    case BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:
-        return "ECDHE_RSA_WITH_AES_128_GCM_SHA256";
-    case BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
-        return "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
-    case BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
-        return "ECDHE_RSA_WITH_AES_256_GCM_SHA384";
-    default:
-        return "";
-    }
 }

@@ -167,30 +167,50 @@ struct xmpp_tiny_bearssl_config {
     int64_t time_floor;
 };
 
-/* The longest hash context there is a use for. */
+/* Numbers of errors beyond BearSSL's own, which end at 62. Private. */
+enum { XMPP_TINY_BEARSSL_ERR_CONSTRAINED_ = 63, XMPP_TINY_BEARSSL_ERR_PIN_ };
+
+/* A hash that is being computed, and then is there. */
+union xmpp_tiny_bearssl_hash_ {
 #if XMPP_TINY_BEARSSL_ENABLE_SHA384
-typedef br_hash_compat_context xmpp_tiny_bearssl_hash_;
+    br_hash_compat_context running;
+    uint8_t digest[64];
 #else
-typedef br_sha256_context xmpp_tiny_bearssl_hash_;
+    br_sha256_context running;
+    uint8_t digest[32];
+#endif
+};
+
+#if XMPP_TINY_BEARSSL_NAME_MAX > 0
+struct xmpp_tiny_bearssl_name_ {
+    uint8_t len;
+    char text[XMPP_TINY_BEARSSL_NAME_MAX];
+};
 #endif
 
-/* The server's own certificate on its way through BearSSL's check. */
+/* The server's certificate and those that vouch for it, on their way through the check. */
 struct xmpp_tiny_bearssl_leaf_ {
     const br_x509_class *vtable;
     br_x509_minimal_context minimal;
-    union {
-        xmpp_tiny_bearssl_hash_ running; /* of the leaf's bytes */
-        uint8_t digest[XMPP_TINY_BEARSSL_ENABLE_SHA384 ? 64 : 32];
-    } hash;
-    const char *name;     /* to be found */
+    const struct xmpp_tiny_bearssl_config *config;
+    const char *name;                                                        /* to be found */
+    const char *prefix, *rest;                                               /* what is being compared with */
+    union xmpp_tiny_bearssl_hash_ hash[1 + XMPP_TINY_BEARSSL_ENABLE_SHA384]; /* of the server's certificate:
+                                                                     SHA-256; another for the binding */
+    int64_t not_before, not_after;
+    uint8_t spki[32];
+#if XMPP_TINY_BEARSSL_NAME_MAX > 0
+    struct xmpp_tiny_bearssl_name_ names[2]; /* issuer, subject */
+#endif
     uint16_t at, left;    /* bytes seen; bytes left of the element being read */
     uint16_t length;      /* of the element whose header is being read */
-    uint16_t end[12];     /* where each open element ends */
-    uint8_t certificates; /* of the chain, begun */
-    uint8_t place, phase, tag, need;
-    uint8_t oid[10], oid_len;
-    uint8_t algorithm; /* BearSSL's number of the hash that signs the leaf, 0 if unknown */
-    uint8_t hash_len;  /* of the digest once it is there */
+    uint16_t end[10];     /* where each open element ends */
+    uint8_t certificates; /* 0, 1, or 2 for more */
+    uint8_t number;       /* of the sequence in the signed part */
+    uint8_t depth, place, phase, tag, need;
+    uint8_t text[16], text_len; /* of an object identifier or a date */
+    uint8_t algorithm;          /* BearSSL's number of the hash that signs the certificate, 0 if unknown */
+    uint8_t hash_len;           /* of the channel binding */
     uint8_t flags;
 };
 
@@ -222,9 +242,12 @@ extern const struct xmpp_tiny_crypto xmpp_tiny_bearssl_crypto;
  * link a function of the same name instead to choose others. Suites have to be AEAD. */
 void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509);
 
-/* Sets up the check of the server's certificate; port/bearssl_leaf.c. Private. */
-void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf, const br_x509_trust_anchor *anchors,
-                                  size_t count);
+/* Private: port/bearssl_leaf.c, the check of the server's certificate. */
+void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,
+                                  const struct xmpp_tiny_bearssl_config *config);
+int xmpp_tiny_bearssl_leaf_binding_(const struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t *out);
+void xmpp_tiny_bearssl_leaf_security_(const struct xmpp_tiny_bearssl_leaf_ *leaf,
+                                      struct xmpp_tiny_security *security);
 
 #ifdef __cplusplus
 }
