@@ -50,11 +50,11 @@ class Scram:
 
     def check(self, final, binding=b""):
         """Of the client's answer: its proof, and that it is bound to this channel."""
-        without, proof = final.rsplit(",p=", 1)
+        without, self.proof = final.rsplit(",p=", 1)
         self.message = ",".join((self.bare, self.challenge, without)).encode()
         client_key = self.hmac(self.salted, b"Client Key")
         mask = self.hmac(hashlib.new(self.hash, client_key).digest(), self.message)
-        if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(proof):
+        if bytes(a ^ b for a, b in zip(client_key, mask)) != base64.b64decode(self.proof):
             raise Failure("the client's proof is wrong")
         if base64.b64decode(without[2:].split(",")[0]) != self.gs2.encode() + binding:
             raise Failure("the client's channel binding is wrong")
@@ -70,8 +70,9 @@ class Scram:
         return self.hmac(self.hmac(self.salted, b"Server Key"), self.message)
 
 
-def vouch(names, bindings, name="sha256"):
+def vouch(names, bindings, mechanism="SCRAM-SHA-256"):
     """What a server says about its offer [XEP-0474 6.1]; bindings None: it lists none."""
+    name = HASHES[mechanism.removesuffix("-PLUS")]
     text = "\x1e".join(sorted(names)) + ("" if bindings is None else "\x1f" + "\x1e".join(sorted(bindings)))
     return encode(hashlib.new(name, text.encode()).digest())
 
@@ -233,13 +234,13 @@ class Connection:
         """text None: without any."""
         self.send(f"<success xmlns='{SASL}'" + ("/>" if text is None else f">{encode(text)}</success>"))
 
-    def scram(self, *names, nonce=None, signature="right", more="", first="", **keys):
-        """names: what is offered; more: further features; first: what follows in the challenge; nonce: what
-        becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
+    def scram(self, *names, nonce=None, signature="right", more="", first=None, **keys):
+        """names: what is offered; more: further features; first: what follows in the challenge, given the
+        mechanism; nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
         its place), or challenge (right, but in a challenge of its own)."""
         initial = self.offer(*(names or ["SCRAM-SHA-256"]), more=more).decode()
         exchange = Scram(self.mechanism, initial, **keys)
-        self.challenge(exchange.first(nonce, first))
+        self.challenge(exchange.first(nonce, first(self.mechanism) if first else ""))
         exchange.check(self.response(), self.binding(exchange.gs2))
         right = exchange.signature()
         lies = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}

@@ -16,10 +16,15 @@ from harness import ROOT, Failure, Report, clean_up_always, make_pki, scratch  #
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 import hostile_clear  # noqa: E402
+import hostile_handshake  # noqa: E402
+import hostile_record  # noqa: E402
+import hostile_saved  # noqa: E402
+import hostile_scram  # noqa: E402
+import hostile_session  # noqa: E402
 import readme  # noqa: E402
 
 SECURITY = os.path.join(ROOT, "SECURITY.md")
-GROUPS = (hostile_clear,)
+GROUPS = (hostile_clear, hostile_handshake, hostile_record, hostile_scram, hostile_saved, hostile_session)
 
 
 def all_cases():
@@ -51,6 +56,12 @@ def table(cases):
     return "\n".join(lines)
 
 
+def make_certificates():
+    pki = make_pki(scratch())
+    hostile_saved.certificates(pki)
+    return pki
+
+
 def main():
     cases = all_cases()
     if sys.argv[1:] == ["--write"]:
@@ -60,7 +71,7 @@ def main():
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
     report = Report(pattern)
     made = []
-    report.run("throw-away certificates", lambda: made.append(make_pki(scratch())), always=True)
+    report.run("throw-away certificates", lambda: made.append(make_certificates()), always=True)
     if made:
         with ThreadPoolExecutor(max_workers=6) as pool:
             for job in [pool.submit(report.run, case.name, case.run, made[0]) for case in cases]:

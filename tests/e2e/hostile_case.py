@@ -8,7 +8,7 @@ import struct
 from fake import SASL, Connection, Fake, Gone, Scram, listed, vouch
 from harness import Cli, Failure, same, scratch
 from hostile_left import left
-from hostile_tls import Closed, Tls
+from hostile_tls import Tls
 
 # How far the client came: its events before the error.
 CONNECTED = ["connected"]
@@ -48,11 +48,7 @@ class Attacker(Connection):
         return wire
 
     def tls(self):
-        wire = self.raw()
-        try:
-            wire.accept()
-        except Closed as closed:
-            raise Gone(str(closed)) from closed
+        self.raw().accept()
 
     def _receive(self):
         if self.wire is None:
@@ -111,7 +107,8 @@ def session(c, *names, bindings=BINDINGS, **keys):
     """A whole honest session, of a server that vouches for its offer."""
     names = names or OFFER
     c.encrypt()
-    c.scram(*names, more=listed(*bindings) if bindings else "", first=",h=" + vouch(names, bindings), **keys)
+    c.scram(*names, more=listed(*bindings) if bindings else "",
+            first=lambda mechanism: ",h=" + vouch(names, bindings, mechanism), **keys)
     c.bind()
     c.expect("</stream:stream>")
     c.send("</stream:stream>")
@@ -129,37 +126,45 @@ class Case:
     """group and title: what the server does, for people; variants of it differ in variant. script: function of an
     Attacker. error: the name that the client reports; None: it logs in, and ends in order. condition, text: of
     that error. reached: its events before. left: in words, what the server got on each connection; see
-    hostile_left. options: of the client. drive: function of the running client, which may take events, named in
-    events. before: honest servers of earlier logins; after: the one that comes later."""
+    hostile_left. options: of the client; one may be a function of the directory of certificates. drive: function of
+    the running client, which may take events, named in events. before: honest servers of earlier logins; after: the
+    one that comes later; both with options of their own if need be."""
 
     def __init__(self, group, title, script, error, left_, *, variant=None, condition=None, text=None,
                  reached=CONNECTED, tls="direct", options=(), certificate="a.test", connections=1, drive=None,
-                 events=None, before=(), after=None):
+                 events=None, before=(), after=None, ca="ca", before_options=None, after_options=None):
         self.group, self.title, self.variant, self.script = group, title, variant, script
         self.error, self.condition, self.text, self.reached = error, condition, text, reached
         self.left, self.connections = left_, connections
         self.tls, self.options, self.certificate = tls, options, certificate
         self.drive, self.events = drive, events
         self.before, self.after = before, after or honest()
+        self.ca, self.before_options, self.after_options = ca, before_options, after_options
 
     @property
     def name(self):
         return f"{self.group}: {self.title}" + (f" {self.variant}" if self.variant is not None else "")
 
     def run(self, pki):
+        room = scratch() if any("{scratch}" in str(option) for option in self.options) else None
+
+        def ready(options):
+            return [option(pki) if callable(option) else option.format(scratch=room) for option in options]
+
+        ca = f"{pki}/{self.ca}.crt" if self.ca else None
+        options = ready(self.options)
         with Fake(None, pki, self.certificate, direct=self.tls == "direct") as fake:
-            room = scratch() if any("{scratch}" in option for option in self.options) else None
-            options = [option.format(pki=pki, scratch=room) for option in self.options]
             for server in self.before:
-                self.log_in(fake, server, options, pki)
+                log_in(self, fake, server, pki, ca, ready(self.before_options or self.options))
             serve(fake, pki, (self.certificate, self.script), Attacker)
-            with Cli(fake.where, *options, tls=self.tls, ca=f"{pki}/ca.crt") as cli:
+            with Cli(fake.where, *options, tls=self.tls, ca=ca) as cli:
                 if self.drive:
                     self.drive(cli)
                 self.judge_client(cli)
             fake.finish()
             judge(self, fake.connections)
-            self.log_in(fake, self.after, options, pki)
+            log_in(self, fake, self.after, pki, ca,
+                   options if self.after_options is None else ready(self.after_options))
 
     def judge_client(self, cli):
         if self.error is None:
@@ -176,18 +181,18 @@ class Case:
         if "secret" in cli.stderr() or any("secret" in str(event) for event in cli.events):
             raise Failure("the client told the password")
 
-    def log_in(self, fake, server, options, pki):
-        """To an honest server, with the same command line."""
-        serve(fake, pki, server, Connection)
-        with Cli(fake.where, *options, tls=self.tls, ca=f"{pki}/ca.crt") as cli:
-            cli.child.process.stdin.close()
-            try:
-                cli.end(0)
-            except Failure as failure:
-                raise Failure(f"at the honest server: {failure}; {fake.problem or ''}") from failure
-            kinds = [kind for kind in cli.kinds() if kind in ONLINE]
-            same("events at the honest server", kinds, ONLINE)
-        fake.finish()
+
+def log_in(case, fake, server, pki, ca, options):
+    """To an honest server, at the same place."""
+    serve(fake, pki, server, Connection)
+    with Cli(fake.where, *options, tls=case.tls, ca=ca) as cli:
+        cli.child.process.stdin.close()
+        try:
+            cli.end(0)
+        except Failure as failure:
+            raise Failure(f"at the honest server: {failure}; {fake.problem or ''}") from failure
+        same("events at the honest server", [kind for kind in cli.kinds() if kind in ONLINE], ONLINE)
+    fake.finish()
 
 
 def serve(fake, pki, server, connection):

@@ -43,6 +43,25 @@ def trickle(c, piece, pause):
             pass
 
 
+def headers():
+    """Beginnings of a stream that are none: error, what it is, text."""
+    return (
+        ("HEADER", "another root", OPENING.replace("stream:stream xmlns=", "stream:strom xmlns=") + ">"),
+        ("HEADER", "another namespace of streams", OPENING.replace("etherx.jabber.org", "evil.test") + ">"),
+        ("HEADER", "the namespace of servers", OPENING.replace("jabber:client", "jabber:server") + ">"),
+        ("HEADER", "HTML", "<html xmlns='http://www.w3.org/1999/xhtml' version='1.0'>"),
+        ("VERSION", "version 0.9", OPENING.replace("='1.0' id", "='0.9' id") + ">"),
+        ("VERSION", "no version", OPENING.replace(" version='1.0' id", " id") + ">"),
+        ("FROM", "another domain", OPENING.replace("a.test", "evil.test") + ">"),
+        ("FROM", "a domain that begins with ours", OPENING.replace("a.test", "a.test.evil.test") + ">"),
+        ("FROM", "a domain that ends in ours", OPENING.replace("a.test", "aa.test") + ">"),
+        ("XML_PREFIX", "an undeclared prefix", OPENING.replace("xmlns:stream", "xmlns:strom") + ">"),
+        ("XML", "UTF-16", ("\ufeff" + OPENING + ">").encode("utf-16-le")),
+        ("XML_ENCODING", "Latin-1 by its word", OPENING.replace("'1.0'?", "'1.0' encoding='ISO-8859-1'?") + ">"),
+        ("XML_RESTRICTED", "a document type", "<?xml version='1.0'?><!DOCTYPE x SYSTEM 'http://evil.test/x'>"),
+    )
+
+
 def cases():
     def case(title, script, error, left, **more):
         return Case(GROUP, title, script, error, left, tls="starttls", **more)
@@ -184,22 +203,7 @@ def cases():
                        ("noise", bytes(range(128, 256)) * 4), ("NUL bytes", bytes(64))):
         yield header("answers not in XML:", lambda c, text=text: (c.expect("<stream:stream"), c.send(text)), "XML",
                      variant=what)
-    headers = (
-        ("HEADER", "another root", OPENING.replace("stream:stream xmlns=", "stream:strom xmlns=") + ">"),
-        ("HEADER", "another namespace of streams", OPENING.replace("etherx.jabber.org", "evil.test") + ">"),
-        ("HEADER", "the namespace of servers", OPENING.replace("jabber:client", "jabber:server") + ">"),
-        ("HEADER", "HTML", "<html xmlns='http://www.w3.org/1999/xhtml' version='1.0'>"),
-        ("VERSION", "version 0.9", OPENING.replace("='1.0' id", "='0.9' id") + ">"),
-        ("VERSION", "no version", OPENING.replace(" version='1.0' id", " id") + ">"),
-        ("FROM", "another domain", OPENING.replace("a.test", "evil.test") + ">"),
-        ("FROM", "a domain that begins with ours", OPENING.replace("a.test", "a.test.evil.test") + ">"),
-        ("FROM", "a domain that ends in ours", OPENING.replace("a.test", "aa.test") + ">"),
-        ("XML_PREFIX", "an undeclared prefix", OPENING.replace("xmlns:stream", "xmlns:strom") + ">"),
-        ("XML", "UTF-16", ("\ufeff" + OPENING + ">").encode("utf-16-le")),
-        ("XML_ENCODING", "Latin-1 by its word", OPENING.replace("'1.0'?", "'1.0' encoding='ISO-8859-1'?") + ">"),
-        ("XML_RESTRICTED", "a document type", "<?xml version='1.0'?><!DOCTYPE x SYSTEM 'http://evil.test/x'>"),
-    )
-    for error, what, text in headers:
+    for error, what, text in headers():
         yield header("begins its stream with", lambda c, text=text: (c.expect("<stream:stream"), c.send(text)), error,
                      variant=what)
     laughs = "<!DOCTYPE l [<!ENTITY a 'ha'>" + \

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from fake import BIND, HASHES, SASL, STREAMS, TLS
 from harness import Failure
+from hostile_tls import ALERTS
 
 ACCOUNT = "alice@a.test"
 HANDSHAKE = ["ClientHello", "ClientKeyExchange", "ChangeCipherSpec", "Finished"]  # "TLS" for short
@@ -129,7 +130,7 @@ def raw_records(data):
         if data[0] == 22 and data[5] == 1:
             words.append("ClientHello")
         elif data[0] == 21:
-            words.append(f"alert {data[6]}")
+            words.append(f"alert {ALERTS[data[6]]}")
         else:
             raise Failure(f"the client sent {data!r}")
         data = data[5 + length:]

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from fake import Gone
+
 CCS, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 TLS12 = 0x0303
 SUITE = 0xC02B
@@ -70,8 +72,8 @@ def prf(secret, label, seed, length):
     return out[:length]
 
 
-class Closed(Exception):
-    """The client has closed TLS, or the connection."""
+class Closed(Gone):
+    """The client has closed TLS, or what it sent is none."""
 
 
 class Record:
@@ -223,7 +225,7 @@ class Tls:
         self.server_random = os.urandom(32)
         listed = b"".join(extensions)
         return message("ServerHello", u16(version) + self.server_random + vector(session, 1) + u16(suite) +
-                       bytes([compression]) + (vector(listed) if extensions is not None and listed else b"") + trailer)
+                       bytes([compression]) + (vector(listed) if listed else b"") + trailer)
 
     def certificate(self, chain=None):
         chain = self.chain if chain is None else chain
