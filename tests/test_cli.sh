@@ -10,7 +10,7 @@ tool=$build/xmpp-tiny
 passed=0 failed=0
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-unset XMPP_TINY_PASSWORD
+unset XMPP_TINY_PASSWORD XMPP_TINY_NEW_PASSWORD
 
 # expect STATUS TEXT COMMAND...: exits so, and says that on either stream
 expect() {
@@ -77,6 +77,44 @@ expect_err 'a.test/r: USER@DOMAIN is needed, except with --mechanism ANONYMOUS' 
     --mechanism ANONYMOUS a.test/r
 expect_err '--mechanism EXTERNAL: --cert and --key are needed' "$tool" --mechanism EXTERNAL alice@a.test
 
+# Whom to trust, what to remember.
+pin=0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef
+digits='--pin: 64 hexadecimal digits are needed, the SHA-256 of a public key'
+expect_err "$digits" "$tool" --pin "" alice@a.test
+expect_err "$digits" "$tool" --pin "${pin%?}" alice@a.test
+expect_err "$digits" "$tool" --pin "${pin}0" alice@a.test
+expect_err "$digits" "$tool" --pin "$pin:" alice@a.test
+expect_err "$digits" "$tool" --pin ":$pin" alice@a.test
+expect_err "$digits" "$tool" --pin "0:${pin#?}" alice@a.test
+expect_err "$digits" "$tool" --pin "${pin%?}g" alice@a.test
+set --
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17; do
+    set -- "$@" --pin "$pin"
+done
+expect_err '--pin: too many' "$tool" "$@" alice@a.test
+expect_err '--first-use: --saved is needed' "$tool" --first-use alice@a.test
+expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --pin "$pin" alice@a.test
+expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --ca x alice@a.test
+expect_err '--accept-change: --saved is needed' "$tool" --accept-change alice@a.test
+
+# Accounts and passwords.
+new='--change-password: use --new-password-file or the environment variable XMPP_TINY_NEW_PASSWORD'
+expect_err "$new" "$tool" --change-password alice@a.test
+expect_err '--change-password=x: takes no value' "$tool" --change-password=x alice@a.test
+expect_err '--create-account: a password is needed' env -u XMPP_TINY_PASSWORD "$tool" --create-account \
+    --mechanism ANONYMOUS a.test
+
+# --check does nothing else.
+alone='--check: goes with --connect, --direct-port, --ca, --timeout, --json and a password'
+for more in "--pin $pin" '--first-use --saved x' '--saved x' --create-account '--ping -' '--wait 1' --stdin '--cert x --key x'; do
+    # shellcheck disable=SC2086
+    expect_err "$alone" "$tool" --check $more a.test
+done
+expect_err '--check: a domain in A-labels is needed (xn--...)' "$tool" --check bücher.test
+expect_err '--direct-port: goes with --check' "$tool" --direct-port 5223 alice@a.test
+expect_err '--direct-port: a number from 1 to 65535 is needed' "$tool" --check --direct-port 65536 a.test
+expect_err '@: not a JID' "$tool" --check @
+
 # A value that is joined to its option.
 expect_err '--timeout: a number from 1 to 600 is needed' "$tool" --timeout=0 alice@a.test
 expect_err '--timeout: a number from 1 to 600 is needed' "$tool" --timeout= alice@a.test
@@ -88,7 +126,7 @@ expect_err '-h=1: takes no value' "$tool" -h=1 alice@a.test
 
 # --help has the numbers that count.
 for words in '768 to 65535; default 8192' '1024 to 65535; default 16384' '541 to 16413' '0 to 2000000' '1 to 600' \
-    'at most 64 of' 'up to 16 files' 'SCRAM-SHA-512 SCRAM-SHA-512-PLUS EXTERNAL'; do
+    'at most 64 of' 'up to 16 files' 'SCRAM-SHA-512-PLUS EXTERNAL' 'default 30, with --check 10' 'a public key the server may have, up to 16'; do
     expect 0 "$words" "$tool" --help
 done
 
@@ -101,6 +139,7 @@ head -c 4096 /dev/zero >"$dir/zero"
 expect 1 'too large' "$tool" --password-file "$dir/zero" alice@a.test
 printf 'a\0b\n' >"$dir/nul"
 expect 1 'holds a NUL' "$tool" --password-file "$dir/nul" alice@a.test
+expect 1 'holds a NUL' "$tool" --change-password --new-password-file "$dir/nul" alice@a.test
 
 # Nobody there: a port that was free a moment ago.
 port=$(/usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -115,6 +154,13 @@ anonymous="--mechanism ANONYMOUS --ca $ca --connect 127.0.0.1:$port"
 expect 2 'alice: not used with --mechanism ANONYMOUS' "$tool" $anonymous alice@a.test
 # shellcheck disable=SC2086
 expect 2 'error  name: "CONNECT"' env -u XMPP_TINY_PASSWORD "$tool" $anonymous a.test
+# What was saved: nothing is tried with a file that is none.
+expect 2 'error  name: "CONNECT"' "$tool" --ca "$ca" --saved "$dir/saved" --connect "127.0.0.1:$port" alice@a.test
+expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/empty" --connect "127.0.0.1:$port" alice@a.test
+expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/zero" --connect "127.0.0.1:$port" alice@a.test
+expect 1 "$dir: Is a directory" "$tool" --ca "$ca" --saved "$dir" --connect "127.0.0.1:$port" alice@a.test
+expect 2 'reached: false' "$tool" --check --ca "$ca" --connect "127.0.0.1:$port" --direct-port "$port" a.test
+expect 1 'No such file' "$tool" --check --ca "$dir/none" a.test
 expect 1 'no certificate chain' "$tool" --ca "$ca" --cert "$dir/empty" --key "$dir/empty" alice@a.test
 expect 1 'no private key' "$tool" --ca "$ca" --cert "$ca" --key "$ca" alice@a.test
 
