@@ -6,8 +6,9 @@
 #ifndef LWIPOPTS_H
 #define LWIPOPTS_H
 
-/* A main loop, no operating system. */
+/* A main loop, no operating system; one interface. */
 #define NO_SYS               1
+#define LWIP_SINGLE_NETIF    1
 #define SYS_LIGHTWEIGHT_PROT 0
 #define LWIP_NETCONN         0
 #define LWIP_SOCKET          0
@@ -31,20 +32,21 @@
 #define ETHARP_TRUST_IP_MAC 0
 
 /* TCP: two segments each way. A dropped connection may linger while the next is made. */
-#define TCP_MSS                 536
-#define TCP_WND                 (2 * TCP_MSS)
-#define TCP_SND_BUF             (2 * TCP_MSS)
-#define TCP_SND_QUEUELEN        6
-#define TCP_SNDLOWAT            TCP_MSS
-#define TCP_SNDQUEUELOWAT       2
-#define TCP_OVERSIZE            0
-#define TCP_QUEUE_OOSEQ         0
-#define TCP_LISTEN_BACKLOG      0
-#define MEMP_NUM_TCP_PCB        2
-#define MEMP_NUM_TCP_PCB_LISTEN 1
-#define MEMP_NUM_TCP_SEG        6
-#define MEMP_NUM_UDP_PCB        2 /* DHCP, DNS */
-#define MEMP_NUM_PBUF           2
+#define TCP_MSS                    536
+#define TCP_WND                    (2 * TCP_MSS)
+#define TCP_SND_BUF                (2 * TCP_MSS)
+#define TCP_SND_QUEUELEN           6
+#define TCP_SNDLOWAT               TCP_MSS
+#define TCP_SNDQUEUELOWAT          2
+#define TCP_OVERSIZE               0
+#define TCP_QUEUE_OOSEQ            0
+#define TCP_LISTEN_BACKLOG         0
+#define TCP_CALCULATE_EFF_SEND_MSS 0
+#define MEMP_NUM_TCP_PCB           2
+#define MEMP_NUM_TCP_PCB_LISTEN    1
+#define MEMP_NUM_TCP_SEG           6
+#define MEMP_NUM_UDP_PCB           2 /* DHCP, DNS */
+#define MEMP_NUM_PBUF              2
 
 /* Received frames lie in the pool, what is sent in the heap. */
 #define MEM_ALIGNMENT     4
@@ -53,6 +55,7 @@
 #define PBUF_POOL_BUFSIZE 592 /* a full segment with its headers */
 
 #define LWIP_STATS                0
+#define LWIP_NO_CTYPE_H           1
 #define LWIP_NOASSERT             1
 #define LWIP_CHECKSUM_ON_COPY     0
 #define LWIP_CHKSUM_ALGORITHM     2

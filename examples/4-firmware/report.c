@@ -12,6 +12,11 @@ void report_line(const char *what, struct xmpp_tiny_str text)
     board_print("\n", 1);
 }
 
+static void report_text(const char *what, const char *text)
+{
+    report_line(what, xmpp_tiny_str(text));
+}
+
 static void number(const char *what, uint32_t n)
 {
     char digits[10], *at = digits + sizeof digits;
@@ -50,10 +55,10 @@ static void secured(struct xmpp_tiny *x)
     struct xmpp_tiny_security s;
     if (xmpp_tiny_security(x, &s) < 0)
         return;
-    report_line("server verified by ", xmpp_tiny_str(by[s.trust]));
-    report_line("  ", xmpp_tiny_str(s.version));
-    report_line("  ", xmpp_tiny_str(s.suite));
-    report_line("  key exchange ", xmpp_tiny_str(s.key_exchange));
+    report_text("server verified by ", by[s.trust]);
+    report_text("  ", s.version);
+    report_text("  ", s.suite);
+    report_text("  key exchange ", s.key_exchange);
     hex("  key ", s.spki);
     day("  valid until ", s.not_after);
 }
@@ -64,13 +69,13 @@ static void authenticated(struct xmpp_tiny *x)
     struct xmpp_tiny_security s;
     if (xmpp_tiny_security(x, &s) < 0)
         return;
-    report_line("authenticated by ", xmpp_tiny_str(xmpp_tiny_mechanism_name(s.mechanism)));
-    report_line("  channel binding ", xmpp_tiny_str(bindings[s.binding]));
+    report_text("authenticated by ", xmpp_tiny_mechanism_name(s.mechanism));
+    report_text("  channel binding ", bindings[s.binding]);
 }
 
 static void error(const struct xmpp_tiny_error *e)
 {
-    report_line("error ", xmpp_tiny_str(xmpp_tiny_err_name(e->code)));
+    report_text("error ", xmpp_tiny_err_name(e->code));
     if (e->condition.len != 0)
         report_line("  condition ", e->condition);
     if (e->text.len != 0)
@@ -80,7 +85,7 @@ static void error(const struct xmpp_tiny_error *e)
 void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
 {
     if (event->kind == XMPP_TINY_EVENT_CHANGED) {
-        report_line("another certificate than before", xmpp_tiny_str(""));
+        report_text("another certificate than before", "");
     } else if (event->kind == XMPP_TINY_EVENT_SECURED) {
         secured(x);
     } else if (event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
@@ -93,6 +98,6 @@ void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
     } else if (event->kind == XMPP_TINY_EVENT_ERROR) {
         error(&event->error);
     } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
-        report_line("closed", xmpp_tiny_str(""));
+        report_text("closed", "");
     }
 }
