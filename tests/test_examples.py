@@ -3,6 +3,8 @@
 """The examples at work on a real server, and what the command line tool promises about its input, its
 end and its exit status beyond what tests/e2e looks at."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "e2e
 sys.dont_write_bytecode = True
 
 # The path to the harness has to be known first.
-from harness import BUILD, Child, Cli, Prosody, Report, clean_up_always, make_pki, same, scratch, until, write  # noqa: E402
+from harness import BUILD, CLI, PATIENCE, Child, Cli, Prosody, Report, clean_up_always, make_pki, same, scratch, until, write  # noqa: E402
 
 ALICE, BOB = "alice@a.test", "bob@a.test"
 
@@ -175,13 +177,144 @@ def password_file(server, base):
         tool.end(4)
 
 
+# ---- What the tool trusts and remembers ----------------------------------------------------------------
+
+
+def spki(server):
+    """The server's key as a pin."""
+    key = subprocess.run(["openssl", "x509", "-pubkey", "-noout", "-in", server.pem("a.test")], capture_output=True, check=True)
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key.stdout, capture_output=True, check=True)
+    return hashlib.sha256(der.stdout).hexdigest()
+
+
+def without_ca(tool_options, jid=ALICE, password="secret", **variables):
+    """The tool's events and exit status, trusting as the options say."""
+    environment = {**os.environ, **variables}
+    if password is not None:
+        environment["XMPP_TINY_PASSWORD"] = password
+    done = subprocess.run([CLI, "--json", *tool_options, jid], env=environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=PATIENCE, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines()], done
+
+
+def one(events, kind):
+    found = [e for e in events if e["event"] == kind]
+    same(f"events {kind}", len(found), 1)
+    return found[0]
+
+
+def pins(server, _base):
+    """By itself, in capitals and with colons, among others; with authorities; and a wrong one."""
+    right, wrong = spki(server), "00" * 32
+    there = ["--connect", f"{server.address}:{server.port}"]
+    colons = ":".join(right[i:i + 2] for i in range(0, 64, 2)).upper()
+    for more, trust in ((["--pin", colons], "pin"), (["--pin", wrong, "--pin", right], "pin"),
+                        (["--pin", right, "--ca", server.ca], "ca-pin")):
+        events, done = without_ca([*there, *more])
+        same("exit status", done.returncode, 0)
+        same("trust", (one(events, "secured")["trust"], one(events, "secured")["spki"]), (trust, right))
+    for more, name in ((["--pin", wrong], "PIN"), (["--pin", wrong, "--ca", server.ca], "PIN"),
+                       (["--pin", right, "--ca", server.pem("other-ca")], "CERT_UNTRUSTED")):
+        events, done = without_ca([*there, *more])
+        same("exit status", (done.returncode, one(events, "error")["name"]), (3, name))
+
+
+def first_use(server, base):
+    """The first server is believed; the keys stand in for the password; the file is for its owner alone."""
+    path = os.path.join(base, "first-use")
+    there = ["--connect", f"{server.address}:{server.port}", "--first-use", "--saved", path]
+    events, done = without_ca(there)
+    same("exit status", done.returncode, 0)
+    same("trust", one(events, "secured")["trust"], "first-use")
+    same("saved", one(events, "authenticated")["saved"], True)
+    same("mode of the file", oct(os.stat(path).st_mode & 0o777), "0o600")
+    same("files", [name for name in os.listdir(base) if name.startswith("first-use")], ["first-use"])
+    with open(path, "rb") as file:
+        state = file.read()
+    same("the key is remembered", bytes.fromhex(spki(server)) in state, True)
+    public = bytes.fromhex(one(events, "secured")["spki"] + one(events, "secured")["certificate"])
+    secrets = [at for at in range(len(state) - 16) if len(set(state[at:at + 16])) > 8 and state[at:at + 16] not in public]
+    same("there are secrets", len(secrets) > 64, True)
+    same("of which nothing is printed", [at for at in secrets if state[at:at + 16].hex().encode() in done.stdout + done.stderr], [])
+
+    # Another key in place of what is remembered: it is told, and the tool leaves unless it is allowed.
+    secured = one(events, "secured")
+    changed = state.replace(bytes.fromhex(secured["spki"]), bytes(range(32))) \
+        .replace(bytes.fromhex(secured["certificate"]), bytes(range(32, 64)))
+    with open(path, "wb") as file:
+        file.write(changed)
+    events, done = without_ca(there)
+    same("exit status", (done.returncode, one(events, "error")["name"]), (3, "CERT_CHANGED"))
+    same("old and new", [one(events, "changed")[key] for key in ("old_spki", "spki")], [bytes(range(32)).hex(), spki(server)])
+    same("old and new", [one(events, "changed")[key] for key in ("old_certificate", "certificate")],
+         [bytes(range(32, 64)).hex(), secured["certificate"]])
+    same("nothing was said", [e["event"] for e in events], ["connected", "changed", "error", "closed"])
+    with open(path, "rb") as file:
+        same("the file is as it was", file.read() == changed, True)
+    events, done = without_ca([*there, "--accept-change"])
+    same("exit status", (done.returncode, one(events, "authenticated")["saved"]), (0, True))
+    events, done = without_ca(there)
+    same("exit status", (done.returncode, [e for e in events if e["event"] == "changed"]), (0, []))
+    same("trust", one(events, "secured")["trust"], "pin")
+
+    # This server makes another salt for each login: the keys are no help, and that is told.
+    events, done = without_ca(there, password=None)
+    same("without the password", (done.returncode, one(events, "error")["name"]), (4, "KEYS"))
+
+
+def unwritable(server, base):
+    """What cannot be stored is an error, but none that keeps anybody from the session."""
+    there = ["--connect", f"{server.address}:{server.port}", "--ca", server.ca, "--saved", os.path.join(base, "none", "file")]
+    events, done = without_ca([*there, "--ping", "-"])
+    same("exit status", done.returncode, 1)
+    same("saved", one(events, "authenticated")["saved"], False)
+    same("pong", one(events, "pong")["from"], "a.test")
+    same("message", b"No such file or directory" in done.stderr, True)
+
+
+def new_password(server, _base):
+    """Of the environment, of a command; a refusal; what is on the wire and in the trace is not the password."""
+    there = ["--connect", f"{server.address}:{server.port}", "--ca", server.ca]
+    events, done = without_ca([*there, "--trace", "--change-password", "--ping", "-"], BOB, XMPP_TINY_NEW_PASSWORD="in the env")
+    same("exit status", done.returncode, 0)
+    same("password", one(events, "password"), {"event": "password"})
+    same("trace", b"in the env" in done.stderr, False)
+    same("refused", without_ca(there, BOB)[1].returncode, 4)
+    with Cli(server, "--stdin", jid=BOB, password="in the env") as tool:
+        tool.say("password secret")
+        tool.wait("password")
+        tool.child.process.stdin.close()
+        tool.end(0)
+    same("exit status", without_ca(there, BOB)[1].returncode, 0)
+
+
+def new_account(server, _base):
+    there = ["--connect", f"{server.address}:{server.port}", "--ca", server.ca, "--create-account"]
+    events, done = without_ca(there, "carol@a.test", "of carol")
+    same("exit status", (done.returncode, done.stderr), (0, b""))
+    same("events", [e["event"] for e in events][:4], ["connected", "secured", "registered", "authenticated"])
+    events, done = without_ca(there, "carol@a.test", "of carol")
+    same("events", [e["event"] for e in events][:3], ["connected", "secured", "authenticated"])
+    events, done = without_ca(there, "carol@a.test", "of mallory")
+    same("exit status", (done.returncode, one(events, "error")["name"]), (4, "AUTH"))
+
+
+REGISTER = """\
+  modules_enabled = { "register" }
+  allow_registration = true
+"""
+
+
 def main():
     clean_up_always()
     report = Report(sys.argv[1] if len(sys.argv) > 1 else "")
     base = scratch()
-    server = Prosody(base, make_pki(base), [ALICE, BOB], [ALICE, BOB], hosts=False).start()
+    server = Prosody(base, make_pki(base), [ALICE, BOB], [ALICE, BOB], hosts=False)
+    with open(server.config, "a", encoding="utf-8") as file:
+        file.write(REGISTER)
+    server.start()
     for case in (hello, echo, sensor, sensor_for_seconds, many_pings, long_line, last_line, quit_at_once, request,
-                 interrupted, escapes, password_file):
+                 interrupted, escapes, password_file, pins, first_use, unwritable, new_password, new_account):
         report.run(case.__name__.replace("_", " "), case, server, base)
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed or not report.passed else 0
