@@ -234,13 +234,13 @@ class Connection:
         """text None: without any."""
         self.send(f"<success xmlns='{SASL}'" + ("/>" if text is None else f">{encode(text)}</success>"))
 
-    def scram(self, *names, nonce=None, signature="right", more="", first=None, **keys):
-        """names: what is offered; more: further features; first: what follows in the challenge, given the
-        mechanism; nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
+    def scram(self, *names, nonce=None, signature="right", more="", first="", **keys):
+        """names: what is offered; more: further features; first: what follows in the challenge, or gives that
+        for a mechanism; nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
         its place), or challenge (right, but in a challenge of its own)."""
         initial = self.offer(*(names or ["SCRAM-SHA-256"]), more=more).decode()
         exchange = Scram(self.mechanism, initial, **keys)
-        self.challenge(exchange.first(nonce, first(self.mechanism) if first else ""))
+        self.challenge(exchange.first(nonce, first(self.mechanism) if callable(first) else first))
         exchange.check(self.response(), self.binding(exchange.gs2))
         right = exchange.signature()
         lies = {"wrong": "v=" + encode(bytes(len(right))), "error": "e=other-error"}

@@ -5,6 +5,7 @@ and what it gets them. Each case says exactly what may have left the client; aft
 an honest server. SECURITY.md has a table of the cases: --write puts it there, a run without PATTERN compares.
 Drives build/xmpp-tiny; needs openssl and python3-cryptography."""
 
+import itertools
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ import hostile_saved  # noqa: E402
 import hostile_scram  # noqa: E402
 import hostile_session  # noqa: E402
 import readme  # noqa: E402
+from hostile_case import ONLINE  # noqa: E402
 
 SECURITY = os.path.join(ROOT, "SECURITY.md")
 GROUPS = (hostile_clear, hostile_handshake, hostile_record, hostile_scram, hostile_saved, hostile_session)
@@ -34,26 +36,29 @@ def all_cases():
 # ---- The table ---------------------------------------------------------------------------------------
 
 
+def said(case):
+    """What the client reports, with events that not every session has. A condition that is the variant's own word
+    goes without saying."""
+    if case.error is None:
+        verdict = "logs in"
+    else:
+        verdict = f"`{case.error}`" + (f" {case.condition}" if case.condition not in (None, case.variant) else "")
+    return ", ".join([event for event in case.events or case.reached if event not in [*ONLINE, "closed"]] + [verdict])
+
+
 def row(case, variants):
-    reports = "logs in" if case.error is None else f"`{case.error}`"
-    if case.condition:
-        reports += f" {case.condition}"
     title = case.title + ("" if variants == [None] else " " + ", ".join(str(variant) for variant in variants))
     times = "" if case.connections == 1 else f", {case.connections} times"
-    return f"| {case.group} | {title} | {reports} | {case.left}{times} |".replace("<", "\\<")
+    return f"| {case.group} | {title} | {said(case)} | {case.left}{times} |".replace("<", "\\<")
 
 
 def table(cases):
-    """A line for each case; those that differ only in the variant share one."""
-    lines, at = ["| when | the server | the client reports | what it had got |", "|---|---|---|---|"], 0
-    while at < len(cases):
-        first, variants = cases[at], []
-        while at < len(cases) and all(getattr(cases[at], name) == getattr(first, name) for name in
-                                      ("group", "title", "error", "condition", "left", "connections")):
-            variants.append(cases[at].variant)
-            at += 1
-        lines.append(row(first, variants))
-    return "\n".join(lines)
+    """A line for each case; neighbours that differ only in the variant share one."""
+    lines = ["| when | the server | the client reports | what it had got |", "|---|---|---|---|"]
+    for _, some in itertools.groupby(cases, lambda c: (c.group, c.title, said(c), c.left, c.connections)):
+        some = list(some)
+        lines.append(row(some[0], [case.variant for case in some]))
+    return "\n".join([*lines, "", f"{len(cases)} cases."])
 
 
 def make_certificates():

@@ -210,7 +210,7 @@ def cases():
     for what, chain, error, left, text in (
             ("no certificate", [], "TLS", HELLO, "an unexpected message"),
             ("an empty one", [b""], "CERT", HELLO + ", alert bad_certificate", "certificate: truncated"),
-            ("noise", [b"\xff" * 300], "CERT", HELLO + ", alert bad_certificate", "certificate: bad tag class")):
+            ("noise", [b"\xff" * 300], "CERT", HELLO + ", alert bad_certificate", "certificate: unexpected element")):
         yield case("sends as its chain", flight(lambda w, chain=chain: [
             w.server_hello(), w.certificate(chain), w.key_exchange(), DONE]), text, left, error=error, variant=what)
     yield case("says that its chain takes 16 MB, and is silent", flight(lambda w: [

@@ -153,11 +153,11 @@ def pinned():
         options = [word for name in pins for word in ("--pin", pin(name))]
         return Case("key pinned", title, login, error, left, options=options, certificate=certificate, ca=ca, **more)
 
-    yield case("has another key, with a certificate of the right CA", "PIN", "ClientHello, alert certificate_unknown",
+    yield case("has another key, with a certificate of the right CA", "PIN", "ClientHello, alert bad_certificate",
                ["a.test"], certificate="rekeyed")
-    yield case("has another key, and no CA is asked", "PIN", "ClientHello, alert certificate_unknown", ["a.test"],
+    yield case("has another key, and no CA is asked", "PIN", "ClientHello, alert bad_certificate", ["a.test"],
                certificate="rekeyed", ca=None)
-    yield case("has none of two keys", "PIN", "ClientHello, alert certificate_unknown", ["a.test", "own"],
+    yield case("has none of two keys", "PIN", "ClientHello, alert bad_certificate", ["a.test", "own"],
                certificate="own-other", ca=None)
     yield case("has the right key, but no CA that is trusted", "CERT_UNTRUSTED", "ClientHello, alert unknown_ca",
                ["own", "a.test"], certificate="own")

@@ -152,7 +152,8 @@ def first_messages():
     for count in ("0", "1", "4095", "100001", 2**31 - 1, 2**31, 2**32, 2**32 + 4096, 10**20, 2**64 + 4096):
         yield first("asks for a count of", f"r={{r}},s={{s}},i={count}", "ITERATIONS", variant=count)
     for count in ("-1", "-4096", "+4096", "04096", "4096.0", "0x1000", "4096 ", " 4096", "4,096", "&#x664;096", "4e3", ""):
-        yield first("asks for a count that is none:", f"r={{r}},s={{s}},i={count}", variant=f"`{count}`")
+        yield first("asks for a count that is none:", f"r={{r}},s={{s}},i={count}",
+                    variant=f"`{count}`" if count else "an empty one")
     messages = (
         ("no nonce", "s={s},i=4096"), ("no salt", "r={r},i=4096"), ("no count", "r={r},s={s}"),
         ("an empty nonce", "r=,s={s},i=4096"), ("an empty salt", "r={r},s=,i=4096"),
