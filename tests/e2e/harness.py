@@ -252,10 +252,13 @@ ssl = {{ certificate = "{pki}/a.test.crt"; key = "{pki}/a.test.key"; cafile = "{
 modules_enabled = {{ "roster"; "saslauth"; "tls"; "disco"; "ping"; "presence"; "message"; "iq"; "groups" }}
 modules_disabled = {{ "s2s"; "offline" }}
 groups_file = "{base}/groups"
-VirtualHost "a.test"
-{more}"""
+{hosts}"""
 
-PROSODY_HOSTS = """\
+PROSODY_HOST = """\
+VirtualHost "a.test"
+"""
+
+PROSODY_HOSTS = PROSODY_HOST + """\
 VirtualHost "anon.a.test"
   authentication = "anonymous"
 VirtualHost "endp.a.test"
@@ -284,13 +287,11 @@ class Prosody(Server):
         # Plugins are copied: the server's user may not be able to read this folder.
         plugins = directory(self.base, "plugins")
         shutil.copy(os.path.join(HERE, "mod_e2e_endpoint.lua"), plugins)
-        self.port, self.direct = free_ports(self.address, 2)
-        if hosts:
-            need_file("/usr/lib/prosody/modules/mod_auth_ccert", "prosody-modules")
+        self.port, self.direct, self.s2s = free_ports(self.address, 3)
         values = {"base": self.base, "plugins": plugins, "data": directory(self.base, "data"), "pki": pki,
-                  "address": self.address, "port": self.port, "direct": self.direct}
-        more = PROSODY_HOSTS.format(**values) if hosts else ""
-        self.config = write(os.path.join(self.base, "prosody.cfg.lua"), PROSODY.format(more=more, **values))
+                  "address": self.address, "port": self.port, "direct": self.direct, "s2s": self.s2s}
+        self.config = write(os.path.join(self.base, "prosody.cfg.lua"),
+                            PROSODY.format(hosts=self.sections(hosts).format(**values), **values))
         write(os.path.join(self.base, "groups"), "[Friends]\n" + "".join(f"{jid}\n" for jid in friends))
         # Before the start, since both may write the same files.
         for jid in users:
@@ -298,6 +299,13 @@ class Prosody(Server):
             maker = self.launch_with(["prosodyctl", "--config", self.config, "register", user, host, "secret"])
             if maker.wait() != 0:
                 raise Failure(f"prosodyctl did not make {jid}:\n{self.output()}")
+
+    def sections(self, several):
+        """What of the configuration follows what all have in common."""
+        if not several:
+            return PROSODY_HOST
+        need_file("/usr/lib/prosody/modules/mod_auth_ccert", "prosody-modules")
+        return PROSODY_HOSTS
 
     def launch(self):
         return self.launch_with(["prosody", "-F", "--config", self.config])
@@ -309,22 +317,20 @@ class Prosody(Server):
 EJABBERD = """\
 loglevel: info
 log_rotate_count: 0
-hosts: [ a.test, anon.a.test, rsa.a.test ]
-certfiles: [ "{base}/a.test.pem", "{base}/rsa.a.test.pem" ]
+hosts: [ {hosts} ]
+certfiles: [ {certificates} ]
 ca_file: "{pki}/ca.crt"
 c2s_cafile: "{pki}/ca.crt"
 auth_method: [ internal ]
 auth_password_format: plain
 disable_sasl_mechanisms: [ digest-md5, X-OAUTH2 ]
-host_config:
-  anon.a.test: {{ auth_method: [ anonymous ], anonymous_protocol: sasl_anon, allow_multiple_connections: true }}
 c2s_protocol_options: [ no_sslv3, no_tlsv1, no_tlsv1_1, cipher_server_preference, no_compression ]
 listen:
   - {{ port: {port}, ip: "{address}", module: ejabberd_c2s, starttls_required: true, tls_verify: true,
       cafile: "{pki}/ca.crt" }}
   - {{ port: {direct}, ip: "{address}", module: ejabberd_c2s, tls: true, tls_verify: true, cafile: "{pki}/ca.crt" }}
   - {{ port: {http}, ip: "{address}", module: ejabberd_http, request_handlers: {{ /api: mod_http_api }} }}
-access_rules:
+{listeners}access_rules:
   local: {{ allow: all }}
 api_permissions:
   all: {{ who: {{ ip: 127.0.0.0/8 }}, what: "*" }}
@@ -334,7 +340,9 @@ modules:
   mod_http_api: {{}}
   mod_ping: {{}}
   mod_roster: {{}}
-"""
+{modules}host_config:
+  anon.a.test: {{ auth_method: [ anonymous ], anonymous_protocol: sasl_anon, allow_multiple_connections: true }}
+{host_config}"""
 
 
 class Ejabberd(Server):
@@ -343,20 +351,28 @@ class Ejabberd(Server):
 
     name = "ejabberd"
     address = "127.0.0.3"
+    hosts = ("a.test", "anon.a.test", "rsa.a.test")
+    certificates = ("a.test", "rsa.a.test")
+    listeners = modules = host_config = ""  # more of these
 
     def __init__(self, base, pki, users, friends):
         super().__init__(base, pki)
         self.users, self.friends = users, friends
         need("erl")
-        self.port, self.direct, self.http = free_ports(self.address, 3)
+        self.port, self.direct, self.http, self.s2s = free_ports(self.address, 4)
         self.collect_certificates()
+        values = {"base": self.base, "pki": pki, "address": self.address, "port": self.port, "direct": self.direct,
+                  "http": self.http, "s2s": self.s2s}
+        certificates = ", ".join(f'"{self.base}/{name}.pem"' for name in self.certificates)
         write(os.path.join(self.base, "ejabberd.yml"),
-              EJABBERD.format(base=self.base, pki=pki, address=self.address, port=self.port,
-                              direct=self.direct, http=self.http))
+              EJABBERD.format(hosts=", ".join(self.hosts), certificates=certificates,
+                              listeners=self.listeners.format(**values),
+                              modules=self.modules.format(**values),
+                              host_config=self.host_config.format(**values), **values))
 
     def collect_certificates(self):
         """As ejabberd wants them; reload_config makes it look at them again."""
-        for name in ("a.test", "rsa.a.test"):
+        for name in self.certificates:
             write(os.path.join(self.base, f"{name}.pem"), read(self.pem(name)) + read(self.pem(name, "key")))
 
     def libraries(self):
@@ -365,12 +381,12 @@ class Ejabberd(Server):
                 return top
         raise Failure("ejabberd is missing: apt-get install ejabberd")
 
-    def launch(self):
+    def launch(self, **more):
         base = self.base
         environment = {
             "PATH": os.environ["PATH"], "HOME": base, "ERL_LIBS": self.libraries(),
             "EJABBERD_CONFIG_PATH": f"{base}/ejabberd.yml", "EJABBERD_LOG_PATH": f"{base}/server.log",
-            "EJABBERD_PID_PATH": f"{base}/ejabberd.pid", "ERL_CRASH_DUMP": "/dev/null", "ERL_CRASH_DUMP_BYTES": "0",
+            "EJABBERD_PID_PATH": f"{base}/ejabberd.pid", "ERL_CRASH_DUMP": "/dev/null", "ERL_CRASH_DUMP_BYTES": "0", **more,
         }
         return self.launch_with(["erl", "-noinput", "+K", "true", "+sbwt", "none", "+S", "2:2", "-mnesia", "dir",
                                  f'"{base}/db"', "-s", "ejabberd"], env=environment)
@@ -521,12 +537,12 @@ class Speaker:
 class Peer(Speaker):
     """peer.py, the client others wrote; a command is a JSON object, too."""
 
-    def __init__(self, server, jid, *options):
+    def __init__(self, server, jid, *options, ca=None):
         need_slixmpp()
         self.title = f"slixmpp {jid}"
         self.jid = jid
         super().__init__([PYTHON, os.path.join(HERE, "peer.py"), jid, "secret", server.address,
-                          str(server.port), server.ca, *options])
+                          str(server.port), ca or server.ca, *options])
 
     def do(self, what, **arguments):
         self.say(json.dumps({"do": what, **arguments}))
@@ -537,19 +553,21 @@ CLI = os.path.join(BUILD, "xmpp-tiny")
 
 
 class Cli(Speaker):
-    """xmpp-tiny with --json. connect is a server or "host:port"."""
+    """xmpp-tiny with --json. connect is a server or "host:port". ca: the server's if None, none if empty."""
 
-    def __init__(self, connect, *options, jid="alice@a.test", password="secret", tls="starttls", ca=None):
+    def __init__(self, connect, *options, jid="alice@a.test", password="secret", new_password=None, tls="starttls",
+                 ca=None):
         if not os.path.exists(CLI):
             raise Failure(f"{CLI} is missing: run make first")
         self.title = f"xmpp-tiny {jid}"
         if isinstance(connect, Server):
-            ca = ca or connect.ca
+            ca = connect.ca if ca is None else ca
             connect = f"{connect.address}:{connect.direct if tls == 'direct' else connect.port}"
-        environment = {name: value for name, value in os.environ.items() if name != "XMPP_TINY_PASSWORD"}
-        if password is not None:
-            environment["XMPP_TINY_PASSWORD"] = password
-        self.argv = [CLI, "--json", "--connect", connect, "--tls", tls, "--ca", ca, *options, jid]
+        secrets = {"XMPP_TINY_PASSWORD": password, "XMPP_TINY_NEW_PASSWORD": new_password}
+        environment = {name: value for name, value in os.environ.items() if name not in secrets}
+        environment.update((name, value) for name, value in secrets.items() if value is not None)
+        anchors = ["--ca", ca] if ca else []
+        self.argv = [CLI, "--json", "--connect", connect, "--tls", tls, *anchors, *options, jid]
         super().__init__(self.argv, env=environment)
 
 
