@@ -159,9 +159,11 @@ static struct xmpp_tiny_bearssl_config tls_config;
 static volatile bool connected;
 static const char *renewed; /* the password to change to */
 
+static const struct xmpp_tiny_stream_ops *real_ops;
+
 /* What a spy has to tell. */
 static volatile struct spy {
-    enum { NOTHING, HMAC, HASH, POINT } kind;
+    enum { NOTHING, HMAC, HASH, POINT, WRITE } kind;
     enum xmpp_tiny_hash hash;
     const struct xmpp_tiny_str *parts;
     size_t count;
@@ -198,6 +200,15 @@ static void spy_pbkdf2(enum xmpp_tiny_hash h, const void *key, size_t key_len, u
 }
 
 static const struct xmpp_tiny_crypto spy_crypto = {spy_hash, spy_hmac, spy_pbkdf2};
+
+/* Before TLS takes what the client sends. */
+static int spy_write(struct xmpp_tiny_stream *s, const void *data, size_t len)
+{
+    spy.kind = WRITE;
+    hand_over(SERVER);
+    spy.kind = NOTHING;
+    return real_ops->write(s, data, len);
+}
 
 static br_ec_impl spy_ec;
 static const br_ec_impl *real_ec;
@@ -722,6 +733,7 @@ static void test_account(void)
 int main(void)
 {
     static struct xmpp_tiny_platform platform;
+    static struct xmpp_tiny_stream_ops ops;
     static br_x509_trust_anchor anchor;
     static uint8_t arena_bytes[2048];
     struct xmpp_tiny_bearssl_arena arena = {arena_bytes, sizeof arena_bytes, 0};
@@ -753,7 +765,12 @@ int main(void)
                                        .tx = tx,
                                        .tx_size = sizeof tx,
                                        .event = on_event};
-    must(xmpp_tiny_bearssl_init(&tls, &tls_config) == 0 && xmpp_tiny_init(&x, &config) == 0, "no client");
+    must(xmpp_tiny_bearssl_init(&tls, &tls_config) == 0, "no TLS");
+    real_ops = tls.stream.ops;
+    ops = *real_ops;
+    ops.write = spy_write;
+    tls.stream.ops = &ops;
+    must(xmpp_tiny_init(&x, &config) == 0, "no client");
 
     test_scram();
     test_failures();
