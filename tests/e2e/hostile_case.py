@@ -128,11 +128,12 @@ class Case:
     that error. reached: its events before. left: in words, what the server got on each connection; see
     hostile_left. options: of the client; one may be a function of the directory of certificates. drive: function of
     the running client, which may take events, named in events. before: honest servers of earlier logins; after: the
-    one that comes later; both with options of their own if need be."""
+    one that comes later; both with options of their own if need be. password: None if the client has none any more."""
 
     def __init__(self, group, title, script, error, left_, *, variant=None, condition=None, text=None,
                  reached=CONNECTED, tls="direct", options=(), certificate="a.test", connections=1, drive=None,
-                 events=None, before=(), after=None, ca="ca", before_options=None, after_options=None):
+                 events=None, before=(), after=None, ca="ca", before_options=None, after_options=None,
+                 password="secret"):
         self.group, self.title, self.variant, self.script = group, title, variant, script
         self.error, self.condition, self.text, self.reached = error, condition, text, reached
         self.left, self.connections = left_, connections
@@ -140,6 +141,7 @@ class Case:
         self.drive, self.events = drive, events
         self.before, self.after = before, after or honest()
         self.ca, self.before_options, self.after_options = ca, before_options, after_options
+        self.password = password
 
     @property
     def name(self):
@@ -157,14 +159,14 @@ class Case:
             for server in self.before:
                 log_in(self, fake, server, pki, ca, ready(self.before_options or self.options))
             serve(fake, pki, (self.certificate, self.script), Attacker)
-            with Cli(fake.where, *options, tls=self.tls, ca=ca) as cli:
+            with Cli(fake.where, *options, tls=self.tls, ca=ca, password=self.password) as cli:
                 if self.drive:
                     self.drive(cli)
                 self.judge_client(cli)
             fake.finish()
             judge(self, fake.connections)
             log_in(self, fake, self.after, pki, ca,
-                   options if self.after_options is None else ready(self.after_options))
+                   options if self.after_options is None else ready(self.after_options), self.password)
 
     def judge_client(self, cli):
         if self.error is None:
@@ -182,10 +184,10 @@ class Case:
             raise Failure("the client told the password")
 
 
-def log_in(case, fake, server, pki, ca, options):
+def log_in(case, fake, server, pki, ca, options, password="secret"):
     """To an honest server, at the same place."""
     serve(fake, pki, server, Connection)
-    with Cli(fake.where, *options, tls=case.tls, ca=ca) as cli:
+    with Cli(fake.where, *options, tls=case.tls, ca=ca, password=password) as cli:
         cli.child.process.stdin.close()
         try:
             cli.end(0)

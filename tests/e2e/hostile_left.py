@@ -16,12 +16,15 @@ ACCOUNT = "alice@a.test"
 HANDSHAKE = ["ClientHello", "ClientKeyExchange", "ChangeCipherSpec", "Finished"]  # "TLS" for short
 CLIENT = "jabber:client"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+SASL2 = "urn:xmpp:sasl:2"
+UPGRADE = "urn:xmpp:sasl:upgrade:0"
+SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0"
 
 HEADER = ("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
           " version='1.0' xml:lang='en' to='a.test'{}>")
 PLAIN_HEADER, INNER_HEADER = HEADER.format(""), HEADER.format(f" from='{ACCOUNT}'")
 END = "</stream:stream>"
-ELEMENT = re.compile(r"<([a-z:]+)(?=[\s/>])[^<>]*?(?:/>|>.*?</\1>)", re.S)
+ELEMENT = re.compile(r"<([a-z:-]+)(?=[\s/>])[^<>]*?(?:/>|>.*?</\1>)", re.S)
 
 
 def base64_bytes(text, what):
@@ -65,9 +68,11 @@ class Reader:
         if (ns, name) == (TLS, "starttls") and not root.attrib and not len(root):
             return "starttls"
         if (ns, name) == (SASL, "auth"):
-            return self.auth(root)
-        if (ns, name) == (SASL, "response"):
+            return self.auth(root, root)
+        if name == "response" and ns in (SASL, SASL2):
             return self.response(root)
+        if ns == SASL2:
+            return self.sasl2(root, name)
         if (ns, name) == ("http://etherx.jabber.org/streams", "error") and len(root) == 1:
             return "error " + root[0].tag.removeprefix(f"{{{STREAMS}}}")
         if ns == CLIENT and name == "iq":
@@ -76,14 +81,27 @@ class Reader:
             return name
         raise Failure(f"the client sent {text!r}")
 
-    def auth(self, root):
-        data = base64_bytes(root.text, "auth")
+    def auth(self, root, initial):
+        data = base64_bytes(initial.text, "auth")
         self.decoded.append(data)
         match = re.fullmatch(r"(n|y|p=([a-z-]+)),,n=alice,r=[!-+\--~]{24}", data.decode("latin-1"))
         if not match:
             raise Failure(f"auth: {data!r}")
         self.gs2 = match.group(1) + ",,"
         return f"auth {root.get('mechanism')} {match.group(2) or match.group(1)}"
+
+    def sasl2(self, root, name):
+        """[XEP-0388], [XEP-0480]"""
+        children = [child.tag.removeprefix(f"{{{SASL2}}}") for child in root]
+        upgrade = root.find(f"{{{UPGRADE}}}upgrade")
+        if name == "authenticate" and children == ["initial-response"] + ([upgrade.tag] if upgrade is not None else []):
+            return self.auth(root, root[0]) + (f" and {upgrade.text}" if upgrade is not None else "")
+        if name == "next" and not children:
+            return f"next {root.get('task')}"
+        if name == "task-data" and children == [f"{{{SCRAM_UPGRADE}}}hash"]:
+            self.decoded.append(base64_bytes(root[0].text, "task-data"))
+            return "salted password"
+        raise Failure(f"SASL2: {ElementTree.tostring(root)}")
 
     def response(self, root):
         data = base64_bytes(root.text, "response")

@@ -130,6 +130,15 @@ def weaker():
                TRUSTED + ", proof, error not-authorized, end", error="SERVER_PROOF")
 
 
+    def salted(c):
+        scram = c.exchange(*sha256, salt=b"another salt")
+        c.challenge(scram.first())
+        c.rest()
+
+    yield case("has another salt, and the client has no password any more", salted, honest(), TRUSTED + LEAVES, error="KEYS",
+               password=None)
+
+
 def changed():
     def case(title, script, error, left, *, before=("a.test",), after="a.test", options=(), **more):
         return Case("key or certificate changed", title, script, error, left, before=[honest(name) for name in before],
