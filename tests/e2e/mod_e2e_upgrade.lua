@@ -3,6 +3,7 @@
 -- For tests only. An account of which the server has SCRAM-SHA-1 keys alone gets others by tasks of SASL2
 -- [XEP-0480]; with those for SHA-256 it can log in by SCRAM-SHA-256 from then on. (Prosody 0.12 has no
 -- SCRAM-SHA-512: its keys are kept, and that is all.) Whose account it is says "from" of the stream's header.
+-- The log tells what is asked for, and what becomes of it.
 --
 --   e2e_upgrade_hashes       offered; default SHA-256
 --   e2e_upgrade_iterations   default 4096
@@ -104,6 +105,9 @@ module:hook_tag(xmlns_sasl2, "authenticate", function (session, stanza)
 		if name and offered:contains(name) then table.insert(names, name); end
 	end
 	session.e2e_upgrade = names;
+	if names[1] then
+		module:log("info", "Asked for by %s SCRAM-%s", session.e2e_from, table.concat(names, " SCRAM-"));
+	end
 end, 100);
 
 -- Before there is a <success/>.

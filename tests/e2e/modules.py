@@ -1,21 +1,20 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """modules.py [PATTERN]: protection against downgrades, with a Prosody that our modules teach what its version
-lacks: h= of XEP-0474, lists of channel bindings [XEP-0440]. First a client that is not ours shows that the
-modules do as they should, those for SASL2 and its tasks too. PATTERN: a regular expression for case names."""
+lacks: h= of XEP-0474, lists of channel bindings [XEP-0440], SASL2 [XEP-0388]. First a client that is not ours
+shows that the modules do as they should. PATTERN: a regular expression for case names."""
 
 import re
 import sys
 
 sys.dont_write_bytecode = True  # no cache beside the sources
 
-from harness import Cli, Failure, Report, clean_up_always, make_pki, same, scratch, until  # noqa: E402
+import modules_sasl2  # noqa: E402
+from harness import Failure, Report, clean_up_always, make_pki, same, scratch  # noqa: E402
 from modules_client import FAST, SASL, SASL2, SCRAM, STREAM, UPGRADE, Raw  # noqa: E402
-from modules_prosody import BOTH, SASL2_MODULES, Modern, host  # noqa: E402
-
-PLUS = ["SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS"]
-LISTS = ("e2e_downgrade", "e2e_endpoint")
-WRONG = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="  # as long as one of SHA-256
+from modules_login import PLUS, Login  # noqa: E402
+from modules_prosody import BOTH, Modern, host  # noqa: E402
+from modules_sasl2 import LISTS, WRONG  # noqa: E402
 
 
 def taken(*names, bindings=BOTH):
@@ -24,14 +23,12 @@ def taken(*names, bindings=BOTH):
 
 
 HOSTS = {
+    **modules_sasl2.HOSTS,
     # Honest.
     "h.a.test": host("e2e_downgrade"),
     "both.a.test": host(*LISTS, e2e_bindings=BOTH),
     "end.a.test": host(*LISTS),
     "exporter.a.test": host(*LISTS, e2e_bindings=["tls-exporter"]),
-    "sasl2.a.test": host(*SASL2_MODULES, *LISTS, e2e_bindings=BOTH),
-    "upgrade.a.test": host(*SASL2_MODULES, "e2e_upgrade", "e2e_endpoint", authentication="internal_hashed",
-                           e2e_bindings=BOTH, e2e_upgrade_hashes=["SHA-256", "SHA-512"]),
     # Not what they were when they left the server.
     "forged.a.test": host("e2e_downgrade", e2e_downgrade_hash=WRONG),
     "no-base64.a.test": host("e2e_downgrade", e2e_downgrade_hash="!"),
@@ -59,6 +56,7 @@ class Modules:
                                      (SASL2, "sasl2.a.test")):
             self.report.run(f"modules: h= at {host_name}, {namespace}", self.vouched, namespace, host_name)
         self.report.run("modules: lists and h= that lie", self.lies)
+        self.report.run("modules: SASL2 alone", self.alone)
         self.report.run("modules: SASL2 with Bind 2, stream management, FAST", self.sasl2)
         self.report.run("modules: SASL2 after a failure on the same stream", self.again)
         self.report.run("modules: SASL2 with tasks for other hashes", self.upgrade)
@@ -89,6 +87,12 @@ class Modules:
         with Raw(self.server, "forged.a.test") as raw:
             fields, end = raw.scram(SASL, "SCRAM-SHA-256-PLUS", "tls-unique")
             same("end", (end.tag, fields["h"]), (f"{{{SASL}}}success", WRONG))
+
+    def alone(self):
+        with Raw(self.server, "alone.a.test") as raw:
+            same("mechanisms", (raw.mechanisms(SASL), raw.mechanisms(SASL2)), ([], ["PLAIN", *SCRAM]))
+            raw.send(f"<auth xmlns='{SASL}' mechanism='ANONYMOUS'>=</auth>")
+            raw.read(STREAM, "error")
 
     def sasl2(self):
         with Raw(self.server, "sasl2.a.test", direct=True) as raw:
@@ -148,11 +152,10 @@ class Modules:
                 same("end", end.tag, f"{{{namespace}}}success")
 
 
-class Client:
-    """xmpp_tiny with those servers."""
+class Client(Login):
+    """xmpp_tiny with those servers, by legacy SASL."""
 
-    def __init__(self, report, server):
-        self.report, self.server = report, server
+    begin = "auth"
 
     def run(self):
         for mechanism in SCRAM:
@@ -163,7 +166,6 @@ class Client:
         self.login("both.a.test", "SCRAM-SHA-1-PLUS", "tls-unique", "--mechanism", "SCRAM-SHA-1-PLUS", tls="direct")
         self.login("end.a.test", "SCRAM-SHA-256-PLUS", "tls-server-end-point")
         self.login("end.a.test", "SCRAM-SHA-256-PLUS", "tls-server-end-point", tls="direct")
-        self.login("sasl2.a.test", "SCRAM-SHA-256-PLUS", "tls-unique")
         # A list with no binding of ours is believed when the server vouches for it [XEP-0474 7].
         self.login("exporter.a.test", "SCRAM-SHA-256", "none")
         for mechanism in SCRAM:
@@ -178,43 +180,18 @@ class Client:
         # By the flag "y" the server finds out itself [RFC5802 6].
         self.refused("no-plus-no-list.a.test", "AUTH", "malformed-request", ["auth"])
 
-    def login(self, host_name, mechanism, binding, *options, tls="starttls"):
-        def case():
-            with Cli(self.server, *options, jid=f"alice@{host_name}", tls=tls) as cli:
-                event = cli.wait("authenticated")
-                same("mechanism", (event["mechanism"], event["binding"]), (mechanism, binding))
-                cli.wait("online")
-                cli.end(0)
-
-        self.report.run(f"{host_name}, {tls}{' '.join(['', *options])}: {mechanism}, {binding}", case)
-
-    def refused(self, host_name, name, condition, sent, *options, tls="starttls"):
-        """sent: all that the server gets for authentication; a <response/> would have the client's proof."""
-
-        def case():
-            mark = len(self.server.log())
-            with Cli(self.server, *options, jid=f"alice@{host_name}", tls=tls) as cli:
-                error = cli.wait("error")
-                same("error", (error["name"], error.get("condition")), (name, condition))
-                cli.end(4)
-                same("events", cli.kinds(), ["connected", "secured", "error", "closed"])
-            until("the server to see the end", lambda: "Client disconnected" in self.server.log()[mark:])
-            same("sent", re.findall(r"Received\[c2s_unauthed\]: <(auth|authenticate|response|iq)\b",
-                                    self.server.log()[mark:]), sent)
-
-        self.report.run(f"{host_name}, {tls}{' '.join(['', *options])}: {name}", case)
-
 
 def main():
     clean_up_always()
     report = Report(sys.argv[1] if len(sys.argv) > 1 else "")
     base = scratch()
     made = []
-    report.run("throw-away certificates, server", lambda: made.append(Modern(base, make_pki(base), HOSTS).start()),
-               always=True)
+    report.run("throw-away certificates, server", lambda: made.append(Modern(
+        base, make_pki(base), HOSTS, modules_sasl2.USERS).start()), always=True)
     if made:
         Modules(report, made[0]).run()
-        Client(report, made[0]).run()
+        for cases in (Client, modules_sasl2.Sasl2, modules_sasl2.Upgrade):
+            cases(report, made[0]).run()
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed or not report.passed else 0
 
