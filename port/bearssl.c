@@ -370,14 +370,13 @@ static int pull(struct xmpp_tiny_bearssl *t)
 
 /* ---- Handshake --------------------------------------------------------------------------------- */
 
-/* memset() that the compiler cannot leave out. */
-static void wipe(void *data, size_t len)
+/* BearSSL leaves on the stack what it computed with, the keys of records among it. This overwrites it, though
+ * not to the bottom of what a handshake takes: it must not take more. */
+XMPP_TINY_BEARSSL_APART_ static void scrub(void)
 {
-    volatile unsigned char *at = data;
+    unsigned char waste[384 * (4 + sizeof(void *))];
 
-    while (len-- > 0) {
-        *at++ = 0;
-    }
+    xmpp_tiny_bearssl_wipe_(waste, sizeof waste);
 }
 
 static const char *suite_name(uint16_t suite)
@@ -528,7 +527,7 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     }
     set_buffers(t);
     br_ssl_engine_inject_entropy(engine, seed, sizeof seed);
-    wipe(seed, sizeof seed);
+    xmpp_tiny_bearssl_wipe_(seed, sizeof seed);
     t->state = STATE_HANDSHAKE;
     if (!br_ssl_client_reset(&t->client, text, 0)) {
         return engine_end(t);
@@ -565,6 +564,7 @@ static int op_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
         }
         if ((br_ssl_engine_current_state(&t->client.eng) & (BR_SSL_SENDAPP | BR_SSL_RECVAPP)) != 0) {
             t->state = STATE_SECURE;
+            scrub();
             return 1;
         }
         n = pull(t);
@@ -751,12 +751,13 @@ static void op_close(struct xmpp_tiny_stream *s)
 {
     struct xmpp_tiny_bearssl *t = self(s);
 
-    wipe(&t->client, sizeof t->client);
-    wipe(&t->leaf, sizeof t->leaf);
-    wipe(t->config->in, t->config->in_size);
-    wipe(t->config->out, t->config->out_size);
+    xmpp_tiny_bearssl_wipe_(&t->client, sizeof t->client);
+    xmpp_tiny_bearssl_wipe_(&t->leaf, sizeof t->leaf);
+    xmpp_tiny_bearssl_wipe_(t->config->in, t->config->in_size);
+    xmpp_tiny_bearssl_wipe_(t->config->out, t->config->out_size);
     t->state = STATE_CLOSED;
     t->config->inner->ops->close(t->config->inner);
+    scrub();
 }
 
 static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out)

@@ -2,19 +2,25 @@
  *
  * TLS 1.2 with BearSSL, as a stream laid over any other stream; hash functions and HMAC for the core.
  *
- * Memory: struct xmpp_tiny_bearssl is 6.8 KB on a 32-bit machine, the record buffers are yours, and
- * the handshake takes 3.4 to 4.9 KB of stack. Nothing is allocated. No call waits for the network, but
- * secure() computes: one call may take as long as one elliptic curve operation (tens of millions of
- * instructions on a small core).
+ * Memory: struct xmpp_tiny_bearssl is 7.2 KB on a 32-bit machine, 6.7 KB without SHA-384 and names of
+ * certificates; the record buffers are yours, and the handshake takes 3.4 to 4.9 KB of stack. Nothing is
+ * allocated. No call waits for the network, but secure() computes: one call may take as long as one elliptic
+ * curve operation (tens of millions of instructions on a small core).
  *
- * What a server must satisfy: TLS 1.2, ECDHE with an AEAD cipher, a certificate chain that leads to one
- * of the anchors with SHA-256, -384 or -512 and RSA keys of at least 2,048 bits; the name among the
- * certificate's dNSNames (its common name is not looked at; a wildcard stands for one whole label and
- * never above a single one, so not "*.com"); and server authentication allowed if the certificate
- * limits its use. Renegotiation is refused, sessions are not resumed.
+ * What a server must satisfy: TLS 1.2, ECDHE with an AEAD cipher, keys of RSA from 2,048 bits on or of the
+ * curves below, SHA-256, -384 or -512. With trust anchors also:
+ * - its certificate chain leads to one of them, in order, each certificate a CA where it has to be and within
+ *   its dates, none with a critical extension unknown to BearSSL, as a critical extendedKeyUsage is;
+ * - the certificate is for the name: a dNSName (where a wildcard stands for one whole label and never above a
+ *   single one, so not "*.com"), an SRVName of _xmpp-client or _xmpps-client, or an XmppAddr. The common name
+ *   is not looked at, and addresses are no names;
+ * - where a certificate of the chain limits its use, server authentication is allowed;
+ * - none has name constraints, not even such as would hold: they cannot be evaluated here.
+ * On first use the same holds of the certificate, whoever issued it; with pins alone nothing of it counts but
+ * the key. Renegotiation is refused, sessions are not resumed, compression does not exist.
  *
- * Flash, on Cortex-M3 with -Os: 58 KB with all there is to choose below, 34 KB with the least. On top of
- * that come 3.9 KB of sentences for the details of errors with XMPP_TINY_ENABLE_NAMES 2.
+ * Flash, on Cortex-M3 with -Os: 60 KB with all there is to choose below, 36 KB with the least. On top of
+ * that come 4.1 KB of sentences for the details of errors with XMPP_TINY_ENABLE_NAMES 2.
  */
 #ifndef XMPP_TINY_PORT_BEARSSL_H
 #define XMPP_TINY_PORT_BEARSSL_H
@@ -70,7 +76,7 @@ extern "C" {
 #endif
 
 /* Bytes kept of the certificate's subject, and of its issuer, for struct xmpp_tiny_security; 0: none; 255 at
- * most. RAM twice that, flash 0.4 KB. */
+ * most. RAM twice that, flash 0.3 KB. */
 #ifndef XMPP_TINY_BEARSSL_NAME_MAX
 #define XMPP_TINY_BEARSSL_NAME_MAX 64
 #endif
@@ -163,11 +169,13 @@ struct xmpp_tiny_bearssl_config {
     /* For devices without a clock: seconds since 1970 that have passed for certain, such as the time
      * the firmware was built. Certificates are checked against the later of this and the platform's
      * unix_time(); so without a clock those issued after the build are refused, and those that ended
-     * since then are accepted. 0: none; then an unknown time is the error CLOCK. */
+     * since then are accepted. 0: none; then an unknown time is the error CLOCK. With pins alone, dates do
+     * not count and no time is needed. */
     int64_t time_floor;
 };
 
-/* Numbers of errors beyond BearSSL's own, which end at 62. Private. */
+/* Details name BearSSL's errors by its numbers, which end at 62, and two more: name constraints, and a key
+ * that is not pinned. Private. */
 enum { XMPP_TINY_BEARSSL_ERR_CONSTRAINED_ = 63, XMPP_TINY_BEARSSL_ERR_PIN_ };
 
 /* A hash that is being computed, and then is there. */
@@ -193,10 +201,10 @@ struct xmpp_tiny_bearssl_leaf_ {
     const br_x509_class *vtable;
     br_x509_minimal_context minimal;
     const struct xmpp_tiny_bearssl_config *config;
-    const char *name;                                                        /* to be found */
-    const char *prefix, *rest;                                               /* what is being compared with */
-    union xmpp_tiny_bearssl_hash_ hash[1 + XMPP_TINY_BEARSSL_ENABLE_SHA384]; /* of the server's certificate:
-                                                                     SHA-256; another for the binding */
+    const char *name;          /* to be found */
+    const char *prefix, *rest; /* what is being compared with */
+    /* Of the server's certificate: SHA-256, and another one if it is signed with that. */
+    union xmpp_tiny_bearssl_hash_ hash[1 + XMPP_TINY_BEARSSL_ENABLE_SHA384];
     int64_t not_before, not_after;
     uint8_t spki[32];
 #if XMPP_TINY_BEARSSL_NAME_MAX > 0
@@ -204,7 +212,7 @@ struct xmpp_tiny_bearssl_leaf_ {
 #endif
     uint16_t at, left;    /* bytes seen; bytes left of the element being read */
     uint16_t length;      /* of the element whose header is being read */
-    uint16_t end[10];     /* where each open element ends */
+    uint16_t end[10];     /* where each open element ends; none is deeper than PLACE_OTHER_VALUE */
     uint8_t certificates; /* 0, 1, or 2 for more */
     uint8_t number;       /* of the sequence in the signed part */
     uint8_t depth, place, phase, tag, need;
@@ -239,8 +247,17 @@ int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_b
 extern const struct xmpp_tiny_crypto xmpp_tiny_bearssl_crypto;
 
 /* Chooses suites, curves and implementations as configured above. It is alone in port/bearssl_profile.c:
- * link a function of the same name instead to choose others. Suites have to be AEAD. */
+ * link a function of the same name instead to choose others. It may allow less than what is said at the top
+ * of this file; if it allows more, secure() fails with BUG. */
 void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509);
+
+/* Private: memset() that the compiler cannot leave out; and a function that has a frame of its own. */
+void xmpp_tiny_bearssl_wipe_(void *data, size_t len);
+#if defined(__GNUC__)
+#define XMPP_TINY_BEARSSL_APART_ __attribute__((noinline))
+#else
+#define XMPP_TINY_BEARSSL_APART_
+#endif
 
 /* Private: port/bearssl_leaf.c, the check of the server's certificate. */
 void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,

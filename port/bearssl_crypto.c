@@ -19,13 +19,22 @@ static const br_hash_class *const classes[] = {
     [XMPP_TINY_SHA512] = SHA512,
 };
 
-static void wipe(void *data, size_t len)
+void xmpp_tiny_bearssl_wipe_(void *data, size_t len)
 {
     volatile unsigned char *at = data;
 
     while (len-- > 0) {
         *at++ = 0;
     }
+}
+
+/* BearSSL's functions leave on the stack what they computed with. This overwrites it: less than they take,
+ * so that it adds nothing to what has to be there, but all that they are known to leave. */
+XMPP_TINY_BEARSSL_APART_ static void scrub(void)
+{
+    unsigned char waste[(XMPP_TINY_ENABLE_SHA512 ? 160 : 96) * (4 + sizeof(void *))];
+
+    xmpp_tiny_bearssl_wipe_(waste, sizeof waste);
 }
 
 static void hash(enum xmpp_tiny_hash h, const void *data, size_t len, uint8_t *digest)
@@ -35,7 +44,8 @@ static void hash(enum xmpp_tiny_hash h, const void *data, size_t len, uint8_t *d
     classes[h]->init(&context.vtable);
     context.vtable->update(&context.vtable, data, len);
     context.vtable->out(&context.vtable, digest);
-    wipe(&context, sizeof context);
+    xmpp_tiny_bearssl_wipe_(&context, sizeof context);
+    scrub();
 }
 
 static void hmac(enum xmpp_tiny_hash h, const void *key, size_t key_len, const struct xmpp_tiny_str *parts,
@@ -53,8 +63,9 @@ static void hmac(enum xmpp_tiny_hash h, const void *key, size_t key_len, const s
         }
     }
     (void)br_hmac_out(&context, digest);
-    wipe(&keys, sizeof keys);
-    wipe(&context, sizeof context);
+    xmpp_tiny_bearssl_wipe_(&keys, sizeof keys);
+    xmpp_tiny_bearssl_wipe_(&context, sizeof context);
+    scrub();
 }
 
 /* The two blocks that depend on the key alone are hashed once a call, not once a round. */
@@ -75,8 +86,9 @@ static void pbkdf2(enum xmpp_tiny_hash h, const void *key, size_t key_len, uint8
             t[i] ^= u[i];
         }
     }
-    wipe(&keys, sizeof keys);
-    wipe(&context, sizeof context);
+    xmpp_tiny_bearssl_wipe_(&keys, sizeof keys);
+    xmpp_tiny_bearssl_wipe_(&context, sizeof context);
+    scrub();
 }
 
 const struct xmpp_tiny_crypto xmpp_tiny_bearssl_crypto = {

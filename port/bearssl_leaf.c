@@ -27,7 +27,6 @@ enum {
     TAG_OID = 0x06,
     TAG_UTF8 = 0x0C,
     TAG_IA5 = 0x16,
-    TAG_UTC_TIME = 0x17,
     TAG_GENERALIZED_TIME = 0x18,
     TAG_SEQUENCE = 0x30,
     TAG_SET = 0x31,
@@ -48,15 +47,7 @@ enum {
     NUMBER_REST
 };
 
-enum {
-    OWN_TBS = TAG_OWN,
-    OWN_ALGORITHM,
-    OWN_NAME,
-    OWN_VALIDITY,
-    OWN_ALT_NAMES,
-    OWN_KEY_USE,
-    OWN_NOTHING /* skipped */
-};
+enum { OWN_TBS = TAG_OWN, OWN_ALGORITHM, OWN_NAME, OWN_VALIDITY, OWN_ALT_NAMES, OWN_KEY_USE };
 
 /* The elements that are entered; all others are skipped. */
 enum {
@@ -101,10 +92,6 @@ static const struct {
     [PLACE_USES] = {PLACE_USE_VALUE, TAG_SEQUENCE},
 };
 
-enum { DEPTH_MAX = 10 }; /* of PLACE_OTHER_VALUE: the deepest there is */
-typedef char
-    depths_fit_[DEPTH_MAX <= sizeof((struct xmpp_tiny_bearssl_leaf_ *)0)->end / sizeof(uint16_t) ? 1 : -1];
-
 enum {
     FLAG_READING = 1,      /* this certificate counts */
     FLAG_BROKEN = 2,       /* not the DER it should be */
@@ -125,12 +112,8 @@ static const uint8_t oid_rsa[] = {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01
 static const uint8_t oid_ecdsa_sha1[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x01};
 static const uint8_t oid_ecdsa[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03};
 
-enum {
-    EXTENSION_ALT_NAMES = 17,
-    EXTENSION_CONSTRAINTS = 30,
-    EXTENSION_KEY_USE = 37
-};                                                                                   /* below oid_extension */
-enum { PKIX_SERVER_AUTH = 0x0301, PKIX_XMPP_ADDR = 0x0805, PKIX_SRV_NAME = 0x0807 }; /* below oid_pkix */
+enum { EXTENSION_ALT_NAMES = 17, EXTENSION_CONSTRAINTS = 30, EXTENSION_KEY_USE = 37 };
+enum { PKIX_SERVER_AUTH = 0x0301, PKIX_XMPP_ADDR = 0x0805, PKIX_SRV_NAME = 0x0807 };
 
 static bool oid_is(const struct xmpp_tiny_bearssl_leaf_ *leaf, const uint8_t *oid, size_t len)
 {
@@ -156,31 +139,17 @@ static int oid_of_pkix(const struct xmpp_tiny_bearssl_leaf_ *leaf)
  * with another hash, or none, has no such binding. [RFC5929 4.1] */
 static uint8_t algorithm_hash(const struct xmpp_tiny_bearssl_leaf_ *leaf)
 {
-    switch (oid_below(leaf, oid_rsa, sizeof oid_rsa, 1)) {
-    case 4:  /* MD5 */
-    case 5:  /* SHA-1 */
-    case 11: /* SHA-256 */
-        return br_sha256_ID;
-    case 12:
-        return br_sha384_ID;
-    case 13:
-        return br_sha512_ID;
-    default:
-        break;
+    int rsa = oid_below(leaf, oid_rsa, sizeof oid_rsa, 1),
+        ecdsa = oid_below(leaf, oid_ecdsa, sizeof oid_ecdsa, 1);
+
+    /* BearSSL's numbers of SHA-256, -384 and -512 follow each other, as do the arcs with them. */
+    if (rsa >= 11 && rsa <= 13) {
+        return (uint8_t)(rsa - 11 + br_sha256_ID);
     }
-    if (oid_is(leaf, oid_ecdsa_sha1, sizeof oid_ecdsa_sha1)) {
-        return br_sha256_ID;
+    if (ecdsa >= 2 && ecdsa <= 4) {
+        return (uint8_t)(ecdsa - 2 + br_sha256_ID);
     }
-    switch (oid_below(leaf, oid_ecdsa, sizeof oid_ecdsa, 1)) {
-    case 2:
-        return br_sha256_ID;
-    case 3:
-        return br_sha384_ID;
-    case 4:
-        return br_sha512_ID;
-    default:
-        return 0;
-    }
+    return rsa == 4 || rsa == 5 || oid_is(leaf, oid_ecdsa_sha1, sizeof oid_ecdsa_sha1) ? br_sha256_ID : 0;
 }
 
 /* ---- Identity ----------------------------------------------------------------------------------
@@ -269,34 +238,35 @@ static bool key_alone(const struct xmpp_tiny_bearssl_leaf_ *leaf)
     return leaf->config->anchor_count == 0 && leaf->config->pin_count > 0;
 }
 
-static uint32_t two_digits(const uint8_t *at)
-{
-    return 10U * at[0] + at[1] - 11U * '0';
-}
-
 /* notBefore has been read, or notAfter. What is no date is refused by BearSSL, which gets to read its last
  * byte after this: if dates do not count, it is that time just now. */
 static void date_end(struct xmpp_tiny_bearssl_leaf_ *leaf)
 {
+    enum { YEAR, MONTH, DAY, HOUR, MINUTE, SECOND, COUNT };
     const uint8_t *at = leaf->text;
-    uint32_t year = two_digits(at), month, days, seconds;
+    uint32_t of[COUNT], year = 0, month, days, seconds, i;
 
     if (leaf->tag == TAG_GENERALIZED_TIME) {
+        year = 1000U * at[0] + 100U * at[1] - 1100U * '0';
         at += 2;
-        year = 100 * year + two_digits(at);
-    } else {
-        year += year < 50 ? 2000 : 1900;
     }
-    month = two_digits(at + 2);
-    seconds = (two_digits(at + 6) * 60 + two_digits(at + 8)) * 60 + two_digits(at + 10);
+    for (i = 0; i < COUNT; i++) {
+        of[i] = 10U * at[0] + at[1] - 11U * '0';
+        at += 2;
+    }
+    if (leaf->tag != TAG_GENERALIZED_TIME) {
+        year = of[YEAR] < 50 ? 2000 : 1900;
+    }
     /* Years that begin in March have the leap day at their end. BearSSL counts days from 1 January of the
      * year 0, so 1 March is day 60, and 1 January 1970 is day 719,528. */
+    year += of[YEAR];
+    month = of[MONTH];
     if (month < 3) {
         year--;
         month += 12;
     }
-    days = 59 + 365 * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 +
-           two_digits(at + 4);
+    days = 59 + 365 * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 + of[DAY];
+    seconds = (of[HOUR] * 60 + of[MINUTE]) * 60 + of[SECOND];
     leaf->not_before = leaf->not_after;
     leaf->not_after = (int64_t)(int32_t)(days - 719528U) * 86400 + seconds;
     if (key_alone(leaf)) {
@@ -580,6 +550,9 @@ static void tag_byte(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
 {
     leaf->tag = c;
     leaf->phase = PHASE_LENGTH;
+    if (c >= TAG_OWN) {
+        leaf->flags |= FLAG_BROKEN;
+    }
     if (leaf->place == PLACE_TBS && c == TAG_SEQUENCE && leaf->number < NUMBER_KEY) {
         leaf->number++;
         if (leaf->number == NUMBER_KEY) {
@@ -612,7 +585,7 @@ static void walk(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
 
 /* ---- BearSSL's interface ----------------------------------------------------------------------- */
 
-/* Where the hash of the server's certificate goes that is not SHA-256. */
+/* Which hash of the server's certificate is that of its signature, if that is not SHA-256. */
 #define OTHER XMPP_TINY_BEARSSL_ENABLE_SHA384
 
 static struct xmpp_tiny_bearssl_leaf_ *self(const br_x509_class **ctx)
