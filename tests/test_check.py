@@ -51,7 +51,7 @@ VirtualHost "plain.test"
 VirtualHost "open.test"
   c2s_require_encryption = false
   allow_registration = true
-  modules_enabled = {{ "register_ibr" }}
+  modules_enabled = {{ "register_ibr"; "e2e_endpoint" }}
 VirtualHost "bare.test"
   c2s_require_encryption = false
   modules_disabled = {{ "tls" }}
@@ -202,6 +202,8 @@ def good(server):
         same("mechanisms", sorted(features["mechanisms"].split()),
              ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
         same("registration", features["registration"], False)
+        same("bindings", features.get("bindings"), None)
+    same("ALPN", (c.one("preferred", transport="direct")["alpn"], c.why("direct-tls")), (False, "ALPN is not answered"))
     same("nobody logs in", c.all("authenticated") + c.all("connected"), [])
 
 
@@ -256,6 +258,7 @@ def not_required(server):
     c.expect(3, **NOWHERE, tls_required=NO)
     same("why", sorted(c.why("tls-required").split()), ["SCRAM-SHA-1", "SCRAM-SHA-256"])
     same("registration", c.one("features")["registration"], True)
+    same("bindings", c.one("features")["bindings"], "tls-server-end-point")
 
 
 def no_tls(server):
@@ -370,7 +373,8 @@ def yes(peer):
         peer.sendall(b"\x80\x0b\x04\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00")
     else:
         known = [suite for suite in suites if suite != 0xFF]
-        hello = server_hello(version, known[-1], max(compressions))
+        alpn = b"\0\x10\0\x0e\0\x0c\x0bxmpp-client"
+        hello = server_hello(version, known[-1], max(compressions), struct.pack(">H", len(alpn)) + alpn)
         # In two records, cut inside the message, and a warning before it.
         peer.sendall(record(21, b"\x01\x70") + record(22, hello[:7]) + record(22, hello[7:] + b"\x0e\0\0\0"))
 
@@ -384,13 +388,34 @@ def all_that_is_forbidden(ca):
     for line in ("no-sslv2", "no-old-tls", "no-weak-suites", "no-compression", "forward-secrecy", "only-forward-secrecy"):
         same(line, c.verdicts()[line], NO)
     same("suites", [e["name"] for e in c.all("suites", accepted=False)], [])
+    same("ALPN", (c.one("preferred")["alpn"], c.why("direct-tls")), (True, None))
     same("starttls", (c.verdicts()["starttls"], c.why("starttls")), (UNSEEN, "no connection"))
     same("required", c.verdicts()["tls-required"], "holds")
 
 
+def clients_order(ca):
+    """Takes what is offered first, TLS 1.2 whatever is asked for, and 1.3 only if there is nothing else."""
+
+    def answer(peer):
+        suites = read_hello(peer)[1]
+        only_new = suites and all(suite >> 8 == 0x13 or suite == 0xFF for suite in suites)
+        rest = b"\0\x06\0\x2b\0\x02\x03\x04" if only_new else b""
+        if suites:
+            old = [suite for suite in suites if suite >> 8 != 0x13] if not only_new else suites
+            peer.sendall(record(22, server_hello(0x0303, old[0], 0, rest) + b"\x0e\0\0\0"))
+
+    c = Straw(answer).check(ca, "--timeout", "5")
+    same("versions", [e["name"] for e in c.all("version", accepted=True)], ["TLS 1.2", "TLS 1.3"])
+    same("latest", (c.verdicts()["latest-tls"], c.why("latest-tls")), (NO, "TLS 1.2"))
+    same("forward secrecy", (c.verdicts()["forward-secrecy"], c.why("forward-secrecy")),
+         (NO, "the client's order counts, RSA_WITH_CAMELLIA_128_CBC_SHA"))
+
+
 def refusals(ca):
-    """By an alert, by an answer that is no TLS, by the end of the connection: all of them are a no."""
-    answers = [record(21, b"\x02\x28"), b"HTTP/1.1 400 Bad Request\r\n\r\n", b""]
+    """By an alert, by an answer that is no TLS or none that is whole, by the end of the connection: all are a no."""
+    hello = server_hello(0x0303, 0xC02F)
+    answers = [record(21, b"\x02\x28"), b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", record(22, hello[:20]),
+               record(22, b"\x02\0\0\x10" + hello[4:20]), record(22, hello[:38] + b"\xff" + hello[39:])]
 
     def answer(peer):
         read_hello(peer)
@@ -420,7 +445,8 @@ def nonsense(ca):
         record(22, server_hello(0x0303, 0xC02F, 0, b"\xff\xff\x00\x2b\xff\xff\x03\x04")),
         record(22, hello[:38] + b"\xff" + hello[39:]), record(22, hello + b"\x0b" + b"\0\0\x06" + huge + huge),
         record(22, hello + b"\x0b\0\0\x0a\0\0\x07\0\0\x04\x30\x84" + huge[:2]),
-        record(22, b"\x02\0\0\0") * 3, record(22, b"") * 40, b"\x16" * 40000, record(21, b"\x02"), b"\x80\x01\x04",
+        record(22, hello + b"\x0b\0\0\x08" + huge + b"\0\xff\xf0" + b"\x30\x00"), record(22, b"\x02\0\0\0") * 3,
+        record(22, b"") * 40, b"\x16" * 40000, record(21, b"\x02"), b"\x80\x01\x04",
     ]
 
     def answer(peer):
@@ -445,7 +471,7 @@ def hostile_stream(ca):
         peer.sendall(features.encode())
         if peer.recv(65536):
             peer.sendall(b"<proceed/><message/>")
-            peer.recv(1)
+            yes(peer)
 
     straw = Straw(answer)
     with straw.socket:
@@ -505,7 +531,7 @@ def main():
             pool.submit(run_server, report, (good, login, careless, static, only_13, plain, not_required, no_tls, wrong_name,
                                              expired, stranger, other_domain), lambda: Hosts(base, pki)),
             pool.submit(run_server, report, (ejabberd,), lambda: Ejabberd(base, pki, ["alice@a.test"], [])),
-            pool.submit(run_all, report, (nobody, all_that_is_forbidden, refusals, nonsense, hostile_stream,
+            pool.submit(run_all, report, (nobody, all_that_is_forbidden, clients_order, refusals, nonsense, hostile_stream,
                                           endless_stream, silence), ca),
         ]
         for job in jobs:

@@ -347,12 +347,12 @@ static bool read_records(const uint8_t *at, size_t len, struct check_choice *cho
             choice->outcome = CHECK_REFUSED; /* not TLS */
             return true;
         }
-        if (size > len - 5 || at[0] == 20 || at[0] == 23)
-            break; /* not complete, or encrypted from here on */
+        if (size > len - 5)
+            break;
         if (at[0] == 22) {
             memcpy(messages + used, at + 5, size);
             used += size;
-        } else if (size == 2 && at[5] == 2) { /* fatal */
+        } else if (at[0] == 21 && size == 2 && at[5] == 2) { /* fatal */
             choice->outcome = CHECK_REFUSED;
             choice->alert = at[6];
             return true;
