@@ -2562,7 +2562,7 @@ static int sasl_begin(struct xmpp_tiny *x)
         return ERR(UNEXPECTED);
     err = choose_mechanism(s, c, known(x), first_use(x));
     if (!err) {
-        if (sasl2)
+        if (sasl2 && !x->upgrade_failed)
             s->upgrade = (uint8_t)upgrade_wanted(x);
         err = sasl_lists(x);
     }
@@ -2789,6 +2789,10 @@ static int sasl_response(struct xmpp_tiny *x)
         int err = room ? scram_final(x, room) : ERR(XML_LIMIT);
         if (err)
             return err;
+        /* Of all that was kept, only the salt has a use after this. */
+        memmove(s->kept, s->salt.ptr, s->salt.len);
+        s->salt.ptr = s->kept;
+        tok_free(&x->tok, s->kept + s->salt.len);
     }
     return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
 }
@@ -2813,7 +2817,8 @@ static int sasl_keys(struct xmpp_tiny *x, const struct xmpp_tiny_keys *keys)
 
 static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 {
-    const struct xmpp_tiny_saved *saved = x->keys_refused ? NULL : known(x);
+    /* A password from which another key is to be made has to be the right one: the server is shown that. */
+    const struct xmpp_tiny_saved *saved = x->keys_refused || x->sasl.upgrade ? NULL : known(x);
     int err = sasl_text(x, e, &x->sasl.challenge);
     if (!err && !tok_idle(&x->tok))
         err = ERR(UNEXPECTED); /* the server went on before it was answered */
@@ -2841,6 +2846,7 @@ static int sasl_continue(struct xmpp_tiny *x, const el *e)
     }
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
+    x->upgrade_failed = true; /* unless the login succeeds after all */
     s->flags |= SASL_UPGRADING;
     s->flags &= (uint8_t)~SASL_KEYS_GIVEN;
     s->hash = s->upgrade;
@@ -2885,6 +2891,8 @@ static int sasl_done(struct xmpp_tiny *x)
 {
     bool sasl2 = is_sasl2(&x->sasl), saved;
     x->flags |= F_AUTHENTICATED;
+    if (is_upgrading(&x->sasl))
+        x->upgrade_failed = false;
     x->keys_refused = false;
     saved = remember(x);
     event_begin(x, XMPP_TINY_EVENT_AUTHENTICATED)->saved = saved;

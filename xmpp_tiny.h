@@ -648,8 +648,9 @@ struct xmpp_tiny {
     struct xmpp_tiny_out_ out;
     uint16_t port, next_request;
     uint8_t redirects;
-    uint8_t name_len;  /* of the domain in A-labels, in the receive buffer; 0: it needs none */
-    bool keys_refused; /* those in config.saved */
+    uint8_t name_len;    /* of the domain in A-labels, in the receive buffer; 0: it needs none */
+    bool keys_refused;   /* those in config.saved */
+    bool upgrade_failed; /* the server wanted a key that we could not make */
     uint32_t deadline, write_deadline;
     struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_str host, bound;

@@ -42,7 +42,7 @@ HOSTS = {
     "no-plus-2.a.test": offer(e2e_downgrade_strip=PLUS),
     "no-list-2.a.test": host(*SASL2_MODULES, "e2e_downgrade"),
 }
-USERS = [f"{user}@grow.a.test" for user in ("bob", "carol", "dave", "erin", "frank")]
+USERS = [f"{user}@grow.a.test" for user in ("bob", "carol", "dave", "erin", "frank", "grace")]
 
 
 class Sasl2(Login):
@@ -56,6 +56,7 @@ class Sasl2(Login):
         for mechanism in ["PLAIN", *SCRAM]:
             self.login("sasl2.a.test", mechanism, "tls-unique" if mechanism in PLUS else "none",
                        "--mechanism", mechanism)
+        self.login("sasl2.a.test", "SCRAM-SHA-256-PLUS", "tls-unique", "--rx", "1024")
         self.login("plain-2.a.test", "PLAIN", "none", "--mechanism", "PLAIN")
         self.refused("plain-2.a.test", "MECHANISM", None, [])
         self.refused("sasl2.a.test", "AUTH", "not-authorized", ["authenticate", "response"], password="wrong")
@@ -98,7 +99,8 @@ class Upgrade(Login):
     begin = "authenticate"
 
     def run(self):
-        for name in ("bound", "unbound", "kept", "without_password", "first_use", "plain", "twice", "slow"):
+        for name in ("bound", "unbound", "kept", "without_password", "wrong_password", "first_use", "plain", "twice",
+                     "slow"):
             self.report.run(f"upgrade: {name.replace('_', ' ')}", getattr(self, name))
 
     def grown(self, jid, mechanism, binding, wanted, *options, **how):
@@ -117,7 +119,7 @@ class Upgrade(Login):
         jid = "alice@grow.a.test"
         self.told(self.refuses(jid, "AUTH", "not-authorized", ["authenticate", "response"], password="wrong"),
                   ["SCRAM-SHA-256"], [])
-        self.grown(jid, "SCRAM-SHA-1-PLUS", "tls-unique", "SCRAM-SHA-256")
+        self.grown(jid, "SCRAM-SHA-1-PLUS", "tls-unique", "SCRAM-SHA-256", "--rx", "1024")
         self.grown(jid, "SCRAM-SHA-256-PLUS", "tls-unique", None)
 
     def unbound(self):
@@ -141,6 +143,15 @@ class Upgrade(Login):
         # By now the server is no stranger.
         self.grown(jid, "SCRAM-SHA-1-PLUS", "tls-unique", "SCRAM-SHA-256", *saved, ca="", saved=True)
         self.grown(jid, "SCRAM-SHA-256-PLUS", "tls-unique", None, *saved, ca="", saved=True, password=None)
+
+    def wrong_password(self):
+        """The keys of the last login would do; what is derived from this password must not reach the server."""
+        jid, saved = "grace@grow.a.test", ("--first-use", *self.saved("grace"))
+        self.grown(jid, "SCRAM-SHA-1", "none", None, *saved, "--mechanism", "SCRAM-SHA-1", ca="", saved=True)
+        log = self.refuses(jid, "AUTH", "not-authorized", ["authenticate", "response"], *saved, ca="",
+                           password="wrong")
+        self.told(log, ["SCRAM-SHA-256"], [])
+        self.grown(jid, "SCRAM-SHA-1-PLUS", "tls-unique", "SCRAM-SHA-256", *saved, ca="", saved=True)
 
     def first_use(self):
         """The binding vouches for a stranger."""
