@@ -156,6 +156,7 @@ expect 2 'alice: not used with --mechanism ANONYMOUS' "$tool" $anonymous alice@a
 expect 2 'error  name: "CONNECT"' env -u XMPP_TINY_PASSWORD "$tool" $anonymous a.test
 # What was saved: nothing is tried with a file that is none.
 expect 2 'error  name: "CONNECT"' "$tool" --ca "$ca" --saved "$dir/saved" --connect "127.0.0.1:$port" alice@a.test
+expect 1 'no keys are saved' env -u XMPP_TINY_PASSWORD "$tool" --ca "$ca" --saved "$dir/saved" alice@a.test
 expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/empty" --connect "127.0.0.1:$port" alice@a.test
 expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/zero" --connect "127.0.0.1:$port" alice@a.test
 expect 1 "$dir: Is a directory" "$tool" --ca "$ca" --saved "$dir" --connect "127.0.0.1:$port" alice@a.test

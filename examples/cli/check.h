@@ -19,6 +19,7 @@ enum check_verdict { CHECK_UNSEEN, CHECK_HOLDS, CHECK_FAILS };
 
 /* What one kind of offer met. */
 struct check_finding {
+    const char *name; /* of what was offered; NULL: it was not */
     enum check_outcome outcome;
     uint16_t version, suite;
 };

@@ -22,28 +22,16 @@ static void add(struct why *w, const char *text)
         (void)snprintf(w->text + used, sizeof w->text - used, "%s%s", used > 0 ? ", " : "", text);
 }
 
-static const char *const version_names[] = {
-#define X(name, text, number) text,
-    CHECK_VERSIONS(X)
-#undef X
-};
-static const char *const class_names[] = {
-#define X(name, text) text,
-    CHECK_CLASSES(X)
-#undef X
-};
-
 /* ---- One transport with TLS ----------------------------------------------------------------------
  * Each function is one line. */
 
 /* FAILS with the names of those that are accepted. */
-static enum check_verdict none_of(const struct check_finding *findings, const char *const *names, int from,
-                                  int to, struct why *w)
+static enum check_verdict none_of(const struct check_finding *findings, int from, int to, struct why *w)
 {
     enum check_verdict verdict = CHECK_HOLDS;
     for (int i = from; i <= to; i++) {
         if (findings[i].outcome == CHECK_ACCEPTED) {
-            add(w, names[i]);
+            add(w, findings[i].name);
             verdict = CHECK_FAILS;
         } else if (findings[i].outcome == CHECK_UNKNOWN && verdict == CHECK_HOLDS) {
             verdict = CHECK_UNSEEN;
@@ -67,17 +55,17 @@ static enum check_verdict latest(const struct check_measured *m, struct why *w)
 
 static enum check_verdict no_ssl2(const struct check_measured *m, struct why *w)
 {
-    return none_of(m->versions, version_names, CHECK_SSL2, CHECK_SSL2, w);
+    return none_of(m->versions, CHECK_SSL2, CHECK_SSL2, w);
 }
 
 static enum check_verdict no_old_tls(const struct check_measured *m, struct why *w)
 {
-    return none_of(m->versions, version_names, CHECK_SSL3, CHECK_TLS11, w);
+    return none_of(m->versions, CHECK_SSL3, CHECK_TLS11, w);
 }
 
 static enum check_verdict no_weak_suites(const struct check_measured *m, struct why *w)
 {
-    return none_of(m->classes, class_names, CHECK_RC4, CHECK_ANON, w);
+    return none_of(m->classes, CHECK_RC4, CHECK_ANON, w);
 }
 
 static enum check_verdict no_compression(const struct check_measured *m, struct why *w)

@@ -217,6 +217,15 @@ static bool set_up_tls(struct app *a)
     return xmpp_tiny_bearssl_init(&a->tls, &a->tls_config) == 0 || complain("TLS", "bad configuration");
 }
 
+static bool set_up_saved(struct app *a)
+{
+    const struct cli_options *o = &a->options;
+    if (o->saved != NULL && !cli_saved_load(o->saved, &a->saved))
+        return false;
+    return !o->needs_password || a->saved.keys.iterations != 0 ||
+           complain(o->saved, "no password was given, and no keys are saved");
+}
+
 /* ---- The loop ---------------------------------------------------------------------------------- */
 
 /* Milliseconds of --wait that are left. */
@@ -352,8 +361,7 @@ int main(int argc, char **argv)
         status = CLI_USAGE;
         if (!example_catch_signals())
             perror("xmpp-tiny: signals");
-        else if (set_up_tls(&app) &&
-                 (app.options.saved == NULL || cli_saved_load(app.options.saved, &app.saved)))
+        else if (set_up_tls(&app) && set_up_saved(&app))
             status = app.options.checks ? check(&app) : run(&app);
     }
     example_wipe(&app.options.password, sizeof app.options.password);

@@ -330,14 +330,15 @@ static bool check_user(const struct cli_options *o, const char *jid)
     return true;
 }
 
-static bool check_login(const struct cli_options *o)
+static bool check_login(struct cli_options *o)
 {
     const uint32_t without = XMPP_TINY_ALLOW(EXTERNAL) | XMPP_TINY_ALLOW(ANONYMOUS);
     if ((o->cert == NULL) != (o->key == NULL))
         return wrong("--cert", "--cert and --key go together");
     if ((o->mechanisms & XMPP_TINY_ALLOW(EXTERNAL)) != 0 && o->cert == NULL)
         return wrong("--mechanism EXTERNAL", "--cert and --key are needed");
-    if (!o->password.given && o->saved == NULL && (o->mechanisms == 0 || (o->mechanisms & ~without) != 0))
+    o->needs_password = !o->password.given && (o->mechanisms == 0 || (o->mechanisms & ~without) != 0);
+    if (o->needs_password && o->saved == NULL)
         return wrong("password", "none: use --password-file or the environment variable XMPP_TINY_PASSWORD");
     if (!o->password.given && o->creates_account)
         return wrong("--create-account", "a password is needed");

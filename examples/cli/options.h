@@ -27,7 +27,8 @@ struct cli_secret {
 struct cli_options {
     char jid[XMPP_TINY_JID_MAX + 1]; /* with the resource asked for */
     struct cli_secret password, new_password;
-    char host[256]; /* empty: the JID's domain */
+    bool needs_password; /* or the keys of --saved */
+    char host[256];      /* empty: the JID's domain */
     uint16_t port;
     enum xmpp_tiny_tls tls;
     const char *cas[CLI_CAS_MAX];
