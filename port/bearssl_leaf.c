@@ -550,7 +550,7 @@ static void tag_byte(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
 {
     leaf->tag = c;
     leaf->phase = PHASE_LENGTH;
-    if (c >= TAG_OWN) {
+    if (c >= TAG_OWN || (leaf->depth == 0 && leaf->at > 1)) {
         leaf->flags |= FLAG_BROKEN;
     }
     if (leaf->place == PLACE_TBS && c == TAG_SEQUENCE && leaf->number < NUMBER_KEY) {
