@@ -62,6 +62,7 @@ expect 1 'SHOW is one of' "$tool" --presence busy text alice@a.test
 expect 1 'not a JID' "$tool" --ping @ alice@a.test
 expect 1 'unknown mechanism' "$tool" --mechanism CRAM-MD5 alice@a.test
 expect 1 'direct or starttls' "$tool" --tls none alice@a.test
+expect 1 'on or off' "$tool" --sasl2 yes alice@a.test
 expect 1 'HOST:PORT' "$tool" --connect a.test:0 alice@a.test
 expect 1 'HOST:PORT' "$tool" --connect a.test:65536 alice@a.test
 expect 1 'HOST:PORT' "$tool" --connect '[::1' alice@a.test

@@ -138,6 +138,7 @@ static void set_up_config(struct app *a)
         .password = o->password.given ? o->password.text : NULL,
         .saved = o->saved ? &a->saved : NULL,
         .create_account = o->creates_account,
+        .classic = o->classic,
         .mechanisms = o->mechanisms,
         .tls = o->tls,
         .host = o->host[0] ? o->host : NULL,

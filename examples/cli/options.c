@@ -34,6 +34,7 @@ static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
     X(CERT,          "--cert",          1, "FILE",        "client certificate chain, PEM; goes with --key") \
     X(KEY,           "--key",           1, "FILE",        "its private key, PEM, not encrypted") \
     X(MECHANISM,     "--mechanism",     1, "NAME",        "allow this SASL mechanism, repeated: each of them; default: the SCRAM family") \
+    X(SASL2,         "--sasl2",         1, "on|off",      "log in by SASL2 where the server has it; default on") \
     X(RESOURCE,      "--resource",      1, "NAME",        "ask for this resource") \
     X(CREATE,        "--create-account", 0, "",           "make the account before logging in, if there is none") \
     X(SEND,          "--send",          2, "JID TEXT",    "send a chat message") \
@@ -158,6 +159,12 @@ static bool set_tls(struct cli_options *o, const char *kind)
     return true;
 }
 
+static bool set_sasl2(struct cli_options *o, const char *text)
+{
+    o->classic = strcmp(text, "off") == 0;
+    return o->classic || strcmp(text, "on") == 0 || wrong("--sasl2", "on or off is needed");
+}
+
 static bool set_mechanism(struct cli_options *o, const char *name)
 {
     int number = xmpp_tiny_mechanism_number(name);
@@ -254,6 +261,8 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
     case OPTION_RESOURCE:
         *resource = words[0];
         return true;
+    case OPTION_SASL2:
+        return set_sasl2(o, words[0]);
     case OPTION_CREATE:
         o->creates_account = true;
         return true;

@@ -35,7 +35,7 @@ struct cli_options {
     size_t ca_count;
     uint8_t pins[CLI_PINS_MAX][32];
     size_t pin_count;
-    bool first_use, accepts_change, creates_account;
+    bool first_use, accepts_change, creates_account, classic;
     const char *saved; /* a file, or NULL */
     bool checks;
     uint16_t direct_port; /* of --check */
