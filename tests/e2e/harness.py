@@ -386,7 +386,8 @@ class Ejabberd(Server):
         environment = {
             "PATH": os.environ["PATH"], "HOME": base, "ERL_LIBS": self.libraries(),
             "EJABBERD_CONFIG_PATH": f"{base}/ejabberd.yml", "EJABBERD_LOG_PATH": f"{base}/server.log",
-            "EJABBERD_PID_PATH": f"{base}/ejabberd.pid", "ERL_CRASH_DUMP": "/dev/null", "ERL_CRASH_DUMP_BYTES": "0", **more,
+            "EJABBERD_PID_PATH": f"{base}/ejabberd.pid", "ERL_CRASH_DUMP": "/dev/null", "ERL_CRASH_DUMP_BYTES": "0",
+            **more,
         }
         return self.launch_with(["erl", "-noinput", "+K", "true", "+sbwt", "none", "+S", "2:2", "-mnesia", "dir",
                                  f'"{base}/db"', "-s", "ejabberd"], env=environment)

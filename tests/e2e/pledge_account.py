@@ -122,16 +122,27 @@ class AccountCases(Cases):
 
 
 class ProsodyAccounts(AccountCases):
+    def form(self):
+        """The server wants to know more than the client can tell; what it says of that is handed on."""
+        with Cli(self.server, "--create-account", jid="new@form.a.test") as cli:
+            error = cli.wait("error")
+            same("error", (error["name"], error.get("condition"), error["text"]), (
+                "REGISTER", None, "Choose a username and password for use with this service."))
+            cli.end(5)
+            same("events", cli.kinds(), REFUSED)
+
     strongest = "SCRAM-SHA-256-PLUS"
     hashed = (("sha1.a.test", "SCRAM-SHA-1-PLUS"), ("sha256.a.test", "SCRAM-SHA-256-PLUS"))
     closed_condition = "service-unavailable"
 
     def certificates(self):
+        self.case("new accounts want more", self.form)
         for tls in ("starttls", "direct"):
             self.case(f"EXTERNAL, {tls}", lambda tls=tls: self.login(
                 "EXTERNAL", "none", *self.certificate("client-ext"), jid="alice@ext.a.test", password=None, tls=tls))
             self.case(f"EXTERNAL, {tls}, a certificate for another account", lambda tls=tls: self.refused(
-                "AUTH", "not-authorized", *self.certificate("client-ext"), jid="bob@ext.a.test", password=None, tls=tls))
+                "AUTH", "not-authorized", *self.certificate("client-ext"), jid="bob@ext.a.test", password=None,
+                tls=tls))
         self.case("EXTERNAL with a certificate of nobody's", lambda: self.refused(
             "AUTH", "account-disabled", *self.certificate("dialback"), jid="alice@ext.a.test", password=None))
 

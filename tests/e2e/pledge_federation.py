@@ -24,8 +24,8 @@ def links(near, domain):
         if "Stream encrypted (TLSv1." not in story[:story.index(" complete")]:
             raise Failure(f"{origin}->{target} is not encrypted")
         how = "EXTERNAL" if "mechanism='EXTERNAL'" in story else "dialback"
-        if how == "dialback" and "<db:result type='valid'" not in story:
-            return None  # it is told after the link is complete
+        if how == "dialback" and not re.search("<db:result [^>]*type='valid'", story):
+            return None  # that is told after the link is complete
         return direction, how, re.search(r"certificate chain validation result: (\w+)", story).group(1)
 
     return [until(f"{direction} {origin}->{target} in the log", lambda a=(direction, origin, target): link(*a))

@@ -139,7 +139,8 @@ class RelayCases(Cases):
 
     def changed(self, cli, sent):
         event = cli.wait("changed")
-        same("keys", (event["old_spki"], event["spki"]), (spki(self.server.pki, self.own), spki(self.server.pki, "relay")))
+        same("keys", (event["old_spki"], event["spki"]),
+             (spki(self.server.pki, self.own), spki(self.server.pki, "relay")))
         same("error", cli.wait("error")["name"], "CERT_CHANGED")
         cli.end(3)
         same("events", cli.kinds(), ["connected", "changed", "error", "closed"])
@@ -147,7 +148,8 @@ class RelayCases(Cases):
 
     def external(self):
         """A client's certificate cannot be handed on."""
-        with self.relayed("relay", (), *self.certificate(self.client), jid=self.client_jid, password=None) as (cli, sent):
+        with self.relayed("relay", (), *self.certificate(self.client), jid=self.client_jid,
+                          password=None) as (cli, sent):
             got = cli.wait("error")
             same("error", (got["name"], got["condition"]), ("AUTH", self.nobody))
             cli.end(4)

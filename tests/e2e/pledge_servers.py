@@ -9,8 +9,9 @@ from pledge_pki import certificate
 
 # Certificates and their domains. Two Prosodys and an ejabberd federate: near, far and erl are believed for
 # their certificates, those with dialback in their names for dialback, and untrusted not at all.
-HOSTS = [f"{name}a.test" for name in ("", "anon.", "endp.", "ext.", "closed.", "sha1.", "sha256.", "hash.")]
-CERTIFICATES = {"pledge": HOSTS, "relay": HOSTS, "near": ["near.test"], "far": ["far.test"], "erl": [*HOSTS, "erl.test"]}
+HOSTS = [f"{name}a.test" for name in ("", "anon.", "endp.", "ext.", "closed.", "form.", "sha1.", "sha256.", "hash.")]
+CERTIFICATES = {"pledge": HOSTS, "relay": HOSTS, "near": ["near.test"], "far": ["far.test"],
+                "erl": [*HOSTS, "erl.test"]}
 SELF_SIGNED = ("dialback", "untrusted", "erl-dialback")
 
 FEDERATED = """\
@@ -30,8 +31,6 @@ VirtualHost "{name}.test"
 """
 
 
-
-
 def make_certificates(pki):
     for name, domains in CERTIFICATES.items():
         certificate(pki, name, domains)
@@ -49,6 +48,10 @@ VirtualHost "a.test"
 VirtualHost "closed.a.test"
   modules_enabled = {{ "register" }}
   allow_registration = false
+VirtualHost "form.a.test"
+  modules_enabled = {{ "register" }}
+  allow_registration = true
+  additional_registration_fields = {{ "email+" }}
 VirtualHost "anon.a.test"
   authentication = "anonymous"
 VirtualHost "endp.a.test"

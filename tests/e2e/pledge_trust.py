@@ -11,6 +11,7 @@ from harness import Cli, same, until
 from pledge_pki import certificate, spki
 from servers import CLOSED
 
+LEFT = ["connected", "changed", "error", "closed"]
 CHANGED = ["connected", "changed", *CLOSED[1:]]
 JID = "alice@a.test"
 OTHER = "00" * 32
@@ -84,6 +85,16 @@ class Trust:
         self.refused("PIN", "--pin", wrong, ca=None)
         self.refused("CERT_UNTRUSTED", "--pin", right, ca=self.server.pem("rsaca"))
 
+    def pin_and_saved(self):
+        """A pin is the application's word: from one pinned key to another goes without asking, but not unseen."""
+        pins = ["--pin", self.key("a.test"), "--pin", self.key("another")]
+        self.accepted("pin", *pins, *self.saved("pins"), saved=True)
+        self.present("another")
+        seen = self.accepted("pin", *pins, *self.saved("pins"), events=CHANGED, saved=True)
+        same("keys", (seen["old_spki"], seen["spki"]), (self.key("a.test"), self.key("another")))
+        self.accepted("pin", *pins, *self.saved("pins"))
+        self.present("a.test")
+
     def pin_elsewhere(self):
         """With a pin alone neither the name nor who signed it counts; with an authority both do."""
         self.present("elsewhere")
@@ -103,12 +114,12 @@ class Trust:
         self.accepted("pin", *options)
         self.accepted("pin", *options, tls="direct")
         self.present("another")
-        seen = self.refused("CERT_CHANGED", *options, events=("connected", "changed", "error", "closed"))
+        seen = self.refused("CERT_CHANGED", *options, events=LEFT)
         same("keys", (seen["old_spki"], seen["spki"]), (self.key("unknown"), self.key("another")))
         self.accepted("first-use", *options, "--accept-change", events=CHANGED, saved=True)
         self.accepted("pin", *options)
         self.present("unknown")
-        seen = self.refused("CERT_CHANGED", *options, events=("connected", "changed", "error", "closed"))
+        seen = self.refused("CERT_CHANGED", *options, events=LEFT)
         same("keys", (seen["old_spki"], seen["spki"]), (self.key("another"), self.key("unknown")))
 
     def first_use_limits(self):
@@ -118,12 +129,27 @@ class Trust:
                      events=("connected", "secured", "error", "closed"))
         self.refused("CERT_UNTRUSTED", "--first-use", *self.saved("new"), "--create-account", jid="new@a.test",
                      inside=True, events=("connected", "secured", "error", "closed"))
+        self.unchanged()
         self.present("elsewhere")
         self.refused("CERT_NAME", "--first-use", *self.saved("elsewhere"))
         self.present("expired")
         self.refused("CERT_TIME", "--first-use", *self.saved("expired"))
         for name in ("plain", "new", "elsewhere", "expired"):
             same("saved", os.path.exists(self.saved(name)[1]), False)
+
+    def unchanged(self):
+        """A new password is told only if the login was bound to the channel."""
+        options = ["--first-use", *self.saved("unbound"), "--change-password"]
+        mark = len(self.server.log())
+        with Cli(self.server, *options, "--mechanism", "SCRAM-SHA-1", ca="", new_password="new") as cli:
+            same("error", (cli.wait("error")["name"]), "CERT_UNTRUSTED")
+            cli.end(1)
+            same("events", cli.kinds(), [*CLOSED[:-1], "error", "closed"])
+        until("the server to see the end", lambda: "Client disconnected" in self.server.log()[mark:])
+        same("asked for", "jabber:iq:register" in self.server.log()[mark:], False)
+        with Cli(self.server, *options, ca="", new_password="secret") as cli:
+            same("password", cli.wait("password"), {"event": "password"})
+            cli.end(0)
 
     def remembered(self):
         """With an authority, which vouches for the new key as well."""
@@ -138,13 +164,13 @@ class Trust:
         self.accepted("ca", *saved, ca=None)
         self.present("another")
         for tls in ("starttls", "direct"):
-            new = self.refused("CERT_CHANGED", *saved, ca=None, tls=tls, events=("connected", "changed", "error", "closed"))
+            new = self.refused("CERT_CHANGED", *saved, ca=None, tls=tls, events=LEFT)
             same("keys", (new["old_spki"], new["spki"], new["old_certificate"]),
                  (self.key("a.test"), self.key("another"), seen["certificate"]))
         self.accepted("ca", *saved, "--accept-change", ca=None, saved=True, events=CHANGED)
         self.accepted("ca", *saved, ca=None)
         self.present("a.test")
-        old = self.refused("CERT_CHANGED", *saved, ca=None, events=("connected", "changed", "error", "closed"))
+        old = self.refused("CERT_CHANGED", *saved, ca=None, events=LEFT)
         same("keys", (old["old_spki"], old["spki"]), (self.key("another"), self.key("a.test")))
 
     def run(self):
@@ -156,6 +182,7 @@ class Trust:
         case("wrong pin", self.wrong_pin)
         case("two pins, one of them right", self.two_pins)
         case("pin and authority", self.pin_and_ca)
+        case("pins and saved state", self.pin_and_saved)
         case("pin on another name, out of date", self.pin_elsewhere)
         case("first use, then no other key", self.first_use)
         case("first use, what it does not do", self.first_use_limits)
