@@ -140,7 +140,8 @@ EQUAL = ("bob@a.test/phone", "BOB@a.test/phone", "bob@A.TEST/phone", "bob@a.test
 NEARLY = (None, "bob@a.test", "a.test", "alice@a.test", "bob@a.test/Phone", "bob@a.test/phone2", "bob@a.test/phone ",
           "bob@a.test/phone/", "bob@a.test../phone", "bob@a.test.evil/phone", "bob@b.test/phone",
           "b\u043eb@a.test/phone", "bob@\u0430.test/phone", "\uff42ob@a.test/phone", "bob@a\u3002test/phone",
-          "bob@a.test/ph\u043ene", "bob@a.test/phone\u200b", "@a.test/phone", "bob@a.test/", "bob@@a.test/phone", "bob%40a.test/phone", "")
+          "bob@a.test/ph\u043ene", "bob@a.test/phone\u200b", "@a.test/phone", "bob@a.test/",
+          "bob@@a.test/phone", "bob%40a.test/phone", "")
 
 
 class Scripted:

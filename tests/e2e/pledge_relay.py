@@ -3,6 +3,7 @@
 TLS of their own, and hands everything on. Only the channel binding tells."""
 
 import contextlib
+import itertools
 import os
 import re
 import socket
@@ -80,7 +81,7 @@ class RelayCases(Cases):
 
     def __init__(self, report, server, base):
         super().__init__(report, server, None)
-        self.base = base
+        self.base, self.numbers = base, itertools.count()
 
     def run(self):
         self.case("tls-unique, nobody in between", lambda: self.login(
@@ -91,6 +92,8 @@ class RelayCases(Cases):
             "relay", (), self.unbound, "none", "--mechanism", self.unbound))
         self.case("relay that strips -PLUS", self.stripped)
         self.case("relay that strips -PLUS, saved state", lambda: self.remembered(self.own, (PLUS,), self.weaker))
+        self.case("relay that strips -PLUS, saved state, a weaker login by choice in between", lambda: self.remembered(
+            self.own, (PLUS,), self.weaker, "--mechanism", self.unbound))
         self.case("relay with a key of its own, saved state", lambda: self.remembered("relay", (), self.changed))
         self.case("relay, EXTERNAL", self.external)
 
@@ -122,12 +125,14 @@ class RelayCases(Cases):
             cli.end(0)
             same("all of the session", b"</stream:stream>" in sent(), True)
 
-    def remembered(self, certificate, without, check):
-        """After an honest login whose saved state is there."""
-        saved = os.path.join(self.base, f"{self.server.name}-relay-{certificate}")
-        with Cli(self.server, "--saved", saved, jid=self.jid, tls="direct") as cli:
-            same("saved", cli.wait("authenticated")["saved"], True)
-            cli.end(0)
+    def remembered(self, certificate, without, check, *choice):
+        """After an honest login whose saved state is there, and perhaps another with a choice of its own."""
+        saved = os.path.join(self.base, f"{self.server.name}-relay-{next(self.numbers)}")
+        logins = [(), choice] if choice else [()]
+        for options in logins:
+            with Cli(self.server, "--saved", saved, *options, jid=self.jid, tls="direct") as cli:
+                same("saved", cli.wait("authenticated")["saved"], True)
+                cli.end(0)
         with self.relayed(certificate, without, "--saved", saved) as (cli, sent):
             check(cli, sent)
 
