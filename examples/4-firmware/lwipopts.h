@@ -58,7 +58,7 @@
 #define LWIP_NO_CTYPE_H           1
 #define LWIP_NOASSERT             1
 #define LWIP_CHECKSUM_ON_COPY     0
-#define LWIP_CHKSUM_ALGORITHM     2
+#define LWIP_CHKSUM_ALGORITHM     1
 #define LWIP_NETIF_TX_SINGLE_PBUF 0
 
 /* Ports, query ids and initial sequence numbers that cannot be guessed [RFC5452, RFC6528]. */

@@ -48,29 +48,26 @@ static void day(const char *what, int64_t seconds)
     number(what, 10000 * year + 100 * (month < 10 ? month + 3 : month - 9) + days + 1);
 }
 
-/* By what the server proved to be itself, and how the connection is encrypted. */
-static void secured(struct xmpp_tiny *x)
+/* How the connection is protected: at first that it is encrypted, to whom; then how both sides proved to know
+ * the password. */
+static void security(struct xmpp_tiny *x)
 {
-    static const char by[][10] = {"nothing", "CA", "pin", "CA, pin", "first use"};
+    static const char trust[][10] = {"nothing", "CA", "pin", "CA, pin", "first use"};
+    static const char bindings[][21] = {"none", "tls-unique", "tls-server-end-point"};
     struct xmpp_tiny_security s;
     if (xmpp_tiny_security(x, &s) < 0)
         return;
-    report_text("server verified by ", by[s.trust]);
-    report_text("  ", s.version);
-    report_text("  ", s.suite);
-    report_text("  key exchange ", s.key_exchange);
-    hex("  key ", s.spki);
-    day("  valid until ", s.not_after);
-}
-
-static void authenticated(struct xmpp_tiny *x)
-{
-    static const char bindings[][23] = {"none", "tls-unique", "tls-server-end-point"};
-    struct xmpp_tiny_security s;
-    if (xmpp_tiny_security(x, &s) < 0)
-        return;
-    report_text("authenticated by ", xmpp_tiny_mechanism_name(s.mechanism));
-    report_text("  channel binding ", bindings[s.binding]);
+    if (s.authenticated) {
+        report_text("authenticated by ", xmpp_tiny_mechanism_name(s.mechanism));
+        report_text("  channel binding ", bindings[s.binding]);
+    } else {
+        report_text("server verified by ", trust[s.trust]);
+        report_text("  ", s.version);
+        report_text("  ", s.suite);
+        report_text("  key exchange ", s.key_exchange);
+        hex("  key ", s.spki);
+        day("  valid until ", s.not_after);
+    }
 }
 
 static void error(const struct xmpp_tiny_error *e)
@@ -86,10 +83,8 @@ void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
 {
     if (event->kind == XMPP_TINY_EVENT_CHANGED) {
         report_text("another certificate than before", "");
-    } else if (event->kind == XMPP_TINY_EVENT_SECURED) {
-        secured(x);
-    } else if (event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
-        authenticated(x);
+    } else if (event->kind == XMPP_TINY_EVENT_SECURED || event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
+        security(x);
     } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         report_line("online as ", event->to);
     } else if (event->kind == XMPP_TINY_EVENT_SKIPPED) {

@@ -121,7 +121,7 @@ class Snapshot:
 
     def _pcbs(self, head):
         """How many TCP pcbs are in the list. Their link follows two addresses and four bytes."""
-        link = 52 if "nd6_tmr" in self.image.symbols else 12
+        link = 44 if "ip6_input" in self.image.symbols else 12
         count, at = 0, self.pointer(self.image[head], head)
         while at != 0:
             count += 1
