@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The servers of the pledge's tests, and what their logs say of logins."""
 
+import glob
 import os
 import shutil
 
-from harness import Ejabberd, Prosody, until, write
+from harness import Ejabberd, Failure, Prosody, until, write
 from pledge_pki import certificate
 
 # Certificates and their domains. Two Prosodys and an ejabberd federate: near, far and erl are believed for
@@ -116,6 +117,8 @@ class FederatedProsody(Prosody):
 
     def __init__(self, base, pki, names, *accounts):
         self.names = names
+        if not glob.glob("/usr/lib/*/lua/5.*/lunbound.so"):
+            raise Failure("lua-unbound is missing: apt-get install lua-unbound")
         super().__init__(base, pki, accounts, [])
 
     def sections(self, _):
