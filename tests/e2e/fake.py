@@ -235,9 +235,9 @@ class Connection:
         self.send(f"<success xmlns='{SASL}'" + ("/>" if text is None else f">{encode(text)}</success>"))
 
     def scram(self, *names, nonce=None, signature="right", more="", first="", **keys):
-        """names: what is offered; more: further features; first: what follows in the challenge, or gives that
-        for a mechanism; nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it), error (server-error in
-        its place), or challenge (right, but in a challenge of its own)."""
+        """names: what is offered; more: further features; first: what follows in the challenge, or gives that for
+        a mechanism; nonce: what becomes of the client's. signature: right, wrong, missing (<success/> without it),
+        error (server-error in its place), or challenge (right, but in a challenge of its own)."""
         initial = self.offer(*(names or ["SCRAM-SHA-256"]), more=more).decode()
         exchange = Scram(self.mechanism, initial, **keys)
         self.challenge(exchange.first(nonce, first(self.mechanism) if callable(first) else first))

@@ -27,7 +27,8 @@ import readme  # noqa: E402
 from hostile_case import ONLINE  # noqa: E402
 
 SECURITY = os.path.join(ROOT, "SECURITY.md")
-GROUPS = (hostile_clear, hostile_handshake, hostile_record, hostile_scram, hostile_sasl2, hostile_saved, hostile_session)
+GROUPS = (hostile_clear, hostile_handshake, hostile_record, hostile_scram, hostile_sasl2, hostile_saved,
+          hostile_session)
 
 
 def all_cases():

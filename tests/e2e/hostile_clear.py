@@ -4,7 +4,7 @@
 import itertools
 
 from fake import BINDING, SASL, STARTTLS, STREAMS, TLS, encode, listed, mechanisms
-from hostile_case import (ASKED, AUTH, AUTHENTICATED, CONNECTED, LEAVES, PROOF, SECURED, Case)
+from hostile_case import ASKED, AUTHENTICATED, LEAVES, PROOF, SECURED, Case
 from hostile_tls import CCS, alert, message, record
 
 GROUP = "before TLS"
@@ -232,7 +232,8 @@ def cases():
         ("a header with 10,000 attributes", OPENING + "".join(f" a{n}='{n}'" for n in range(10000)) + ">"),
         ("a name of 100 KB", f"{OPENING}><{'z' * 100000}/>"),
         ("an attribute of 100 KB", f"{OPENING}><z z='{'z' * 100000}'/>"),
-        ("an element with 10,000 attributes", f"{OPENING}><z{''.join(f' a{n}={chr(39)}{chr(39)}' for n in range(10000))}/>"),
+        ("an element with 10,000 attributes",
+         f"{OPENING}><z{''.join(f' a{n}={chr(39)}{chr(39)}' for n in range(10000))}/>"),
         ("an element of 100 KB", f"{OPENING}><z>{'z' * 100000}</z>"),
         ("an element of depth 10,000", f"{OPENING}>{names}{tails}"),
         ("10,000 mechanisms", f"{OPENING}>{inside}{'<mechanism>X</mechanism>' * 10000}</mechanisms></stream:features>"),

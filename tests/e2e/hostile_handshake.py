@@ -120,23 +120,23 @@ def cases():
                           hello(extensions=[extension(16, vector(vector(b"xmpp-client", 1)))])(c)),
                extra, "header, starttls, ClientHello", tls="starttls")
     for what, names in (("two names", [b"xmpp-client", b"h2"]), ("an empty list", [])):
-        yield case("answers ALPN with", hello(extensions=[extension(16, vector(b"".join(vector(n, 1) for n in names)))]),
+        yield case("answers ALPN with",
+                   hello(extensions=[extension(16, vector(b"".join(vector(n, 1) for n in names)))]),
                    MALFORMED, variant=what)
+    yield case("answers ALPN with", hello(extensions=[extension(16, vector(vector(b"http/1.1", 1)))]),
+               "an unexpected message", variant="another protocol", options=["--timeout", "2"])
     yield case("has bytes behind its ServerHello", hello(trailer=b"x"), MALFORMED)
     yield case("has a session id of 33 bytes", hello(session=bytes(33)), "bad session id")
 
     # -- records --
 
-    def first(wire_record):
-        return records(wire_record)
-
-    yield case("sends a record that is too large, declared", first(b"\x16\x03\x03\xff\xff"), LENGTH)
+    yield case("sends a record that is too large, declared", records(b"\x16\x03\x03\xff\xff"), LENGTH)
     yield case("sends a record of 2^14 + 1 bytes in the clear",
-               first(record(HANDSHAKE, message("Certificate", bytes(16381)))), LENGTH)
+               records(record(HANDSHAKE, message("Certificate", bytes(16381)))), LENGTH)
     for what, kind in (("24", 24), ("0", 0), ("99", 99), ("255", 255)):
-        yield case("sends a record of type", first(record(kind, b"x")), "an unexpected message", variant=what)
-    yield case("sends a record of version 5.0", first(record(HANDSHAKE, b"x", 0x0500)), VERSION)
-    yield case("sends data before the handshake", first(record(DATA, b"<stream:features/>")), "an unexpected message")
+        yield case("sends a record of type", records(record(kind, b"x")), "an unexpected message", variant=what)
+    yield case("sends a record of version 5.0", records(record(HANDSHAKE, b"x", 0x0500)), VERSION)
+    yield case("sends data before the handshake", records(record(DATA, b"<stream:features/>")), "an unexpected message")
     yield case("sends empty records for ever", lambda c: flood(c, record(HANDSHAKE, b"")), None, error="TIMEOUT",
                options=["--timeout", "2"])
     yield case("sends warnings for ever", lambda c: flood(c, alert(1, 90)), None, error="TIMEOUT",
@@ -176,15 +176,17 @@ def cases():
     for level, what in ((2, "fatal"), (3, "of level 3")):
         for number, name in ((40, "handshake_failure"), (70, "protocol_version"), (71, "insufficient_security"),
                              (80, "internal_error"), (86, "inappropriate_fallback"), (112, "unrecognized_name"),
-                             (116, "certificate_required"), (120, "no_application_protocol"), (10, "unexpected_message")):
+                             (116, "certificate_required"), (120, "no_application_protocol"),
+                             (10, "unexpected_message")):
             if level == 2 or number == 40:
-                yield case(f"answers with an alert, {what}:", first(alert(level, number)),
+                yield case(f"answers with an alert, {what}:", records(alert(level, number)),
                            f"alert from the server: {name}", variant=name)
-    yield case("answers with an alert, fatal:", first(alert(2, 200)), "alert from the server", variant="an unknown one")
-    yield case("answers with an alert, a warning:", first(alert(1, 100)), "alert from the server: no_renegotiation",
+    yield case("answers with an alert, fatal:", records(alert(2, 200)), "alert from the server", variant="an unknown one")
+    yield case("answers with an alert, a warning:", records(alert(1, 100)), "alert from the server: no_renegotiation",
                variant="no_renegotiation")
-    yield case("answers with an alert, a warning:", first(alert(1, 0)), "the server closed TLS during the handshake", variant="close_notify")
-    yield case("answers with an alert in two records", first(record(ALERT, b"\2") + record(ALERT, b"\x28")),
+    yield case("answers with an alert, a warning:", records(alert(1, 0)), "the server closed TLS during the handshake",
+               variant="close_notify")
+    yield case("answers with an alert in two records", records(record(ALERT, b"\2") + record(ALERT, b"\x28")),
                "alert from the server: handshake_failure")
 
     # -- the order of messages --
@@ -198,7 +200,8 @@ def cases():
         ("no certificate", lambda w: [w.server_hello(), w.key_exchange(), DONE]),
         ("Certificate twice", lambda w: [w.server_hello(), w.certificate(), w.certificate()]),
         ("no ServerKeyExchange", lambda w: [w.server_hello(), w.certificate(), DONE]),
-        ("a certificate status", lambda w: [w.server_hello(), w.certificate(), message("CertificateStatus", b"\1\0\0\0")]),
+        ("a certificate status", lambda w: [w.server_hello(), w.certificate(), message("CertificateStatus",
+                                                                                       b"\1\0\0\0")]),
         ("Finished in the clear", lambda w: [w.server_hello(), w.certificate(), w.key_exchange(),
                                              message("Finished", bytes(12))]),
         ("a session ticket", lambda w: [w.server_hello(), message("NewSessionTicket", bytes(6))]),
@@ -214,7 +217,8 @@ def cases():
         yield case("sends as its chain", flight(lambda w, chain=chain: [
             w.server_hello(), w.certificate(chain), w.key_exchange(), DONE]), text, left, error=error, variant=what)
     yield case("says that its chain takes 16 MB, and is silent", flight(lambda w: [
-        w.server_hello(), b"\x0b\xff\xff\xff\xff\xff\xfc\xff\xff\xf9"]), None, error="TIMEOUT", options=["--timeout", "2"])
+        w.server_hello(), b"\x0b\xff\xff\xff\xff\xff\xfc\xff\xff\xf9"]), None, error="TIMEOUT", options=["--timeout",
+                                                                                                         "2"])
 
     def early_change(c):
         """CVE-2014-0224: keys that both sides derive from nothing."""
@@ -267,11 +271,13 @@ def cases():
     for what, changes, why in exchanges:
         yield case("exchanges keys with", exchange(**changes), sign[why], variant=what)
     points = (("a point that is not on the curve", b"\4" + bytes(range(1, 65))), ("the point at infinity", b"\0"),
-              ("a compressed point", b"\2" + bytes(32)), ("an empty point", b""), ("a point cut short", b"\4" + bytes(40)),
+              ("a compressed point", b"\2" + bytes(32)), ("an empty point", b""), ("a point cut short",
+                                                                                   b"\4" + bytes(40)),
               ("a point of zeros", bytes(65)))
     for what, point in points:
         yield case("exchanges keys with", exchange(point=point), sign["algorithm"], variant=what)
-    for what, point in (("X25519 and a point of order 1", bytes(32)), ("X25519 and a point of order 2", b"\1" + bytes(31))):
+    for what, point in (("X25519 and a point of order 1", bytes(32)), ("X25519 and a point of order 2",
+                                                                       b"\1" + bytes(31))):
         yield case("exchanges keys with", exchange(curve=X25519, point=point), sign["algorithm"],
                    variant=what, options=["--timeout", "2"])
     yield case("has bytes behind its ServerKeyExchange", exchange(trailer=b"x"), MALFORMED)
@@ -323,7 +329,8 @@ def cases():
         w := c.hello(), w.handshake(w.server_hello(), w.certificate()[:100]), c.cut()), CUT, error="TRUNCATED")
     yield case("cuts the connection before its Finished", lambda c: (answered(c), c.cut()), CUT, "TLS",
                error="TRUNCATED")
-    yield case("resets the connection behind ClientHello", lambda c: (c.hello(), c.reset()), "connection reset by the peer", error="LOST")
+    yield case("resets the connection behind ClientHello", lambda c: (c.hello(), c.reset()),
+               "connection reset by the peer", error="LOST")
 
 
 def flood(c, data):

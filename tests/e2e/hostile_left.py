@@ -143,7 +143,8 @@ def raw_records(data):
     words = []
     while data:
         length = int.from_bytes(data[3:5], "big")
-        if data[:3] not in (b"\x16\x03\x01", b"\x16\x03\x03", b"\x15\x03\x03", b"\x15\x03\x01") or len(data) < 5 + length:
+        if data[:3] not in (b"\x16\x03\x01", b"\x16\x03\x03", b"\x15\x03\x03",
+                            b"\x15\x03\x01") or len(data) < 5 + length:
             raise Failure(f"the client sent {data!r}")
         if data[0] == 22 and data[5] == 1:
             words.append("ClientHello")
@@ -181,6 +182,16 @@ def left(connection, password="secret"):
         if any(form in data for form in forms(secret) for data in everything):
             raise Failure(f"the {name} left the client")
     return ", ".join(short(words))
+
+
+def untold(text, connection, password="secret"):
+    """What a client says, traces included, tells nothing that could be of use."""
+    for name, secret in secrets(password, connection.challenges + connection.keys):
+        if any(form in text for form in forms(secret)):
+            raise Failure(f"the client told the {name}")
+    for payload in re.findall(rb"<(?:auth|response|initial-response|hash)\b[^>]*>([^<]+)<", connection.clear):
+        if payload in text:
+            raise Failure(f"the client told what it sent: {payload!r}")
 
 
 def secrets(password, challenges):

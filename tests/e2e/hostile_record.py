@@ -184,7 +184,8 @@ def library_cases():
                                 ("TLS 1.3", versions.TLSv1_3, "protocol_version")):
         yield case("speaks nothing but", "TLS", variant=what, script=limited(version),
                    text=f"alert from the server: {told}")
-    for what, ciphers in (("AES-CBC", "ECDHE+AES128+SHA1"), ("static RSA", "kRSA"), ("AES-CCM", "ECDHE-ECDSA-AES128-CCM"),
+    for what, ciphers in (("AES-CBC", "ECDHE+AES128+SHA1"), ("static RSA", "kRSA"),
+                          ("AES-CCM", "ECDHE-ECDSA-AES128-CCM"),
                           ("NULL", "NULL"), ("anonymous", "aNULL")):
         yield case("has no suites but", "TLS", variant=what,
                    script=limited(versions.TLSv1_2, ciphers=ciphers + ":@SECLEVEL=0"),

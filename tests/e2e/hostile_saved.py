@@ -72,11 +72,6 @@ def pin(name):
 # ---- Cases ---------------------------------------------------------------------------------------------------
 
 
-def login(c):
-    """What an honest server does, of TLS by hand."""
-    session(c)
-
-
 def features(*names, more=""):
     """Script: offers this and waits."""
     def script(c):
@@ -104,7 +99,8 @@ def weaker():
     yield case("took every -PLUS away", features("SCRAM-SHA-512", "SCRAM-SHA-256"), honest())
     yield case("has -PLUS with a weaker hash", features(*sha512[:1], *sha256[:1], *sha1), honest(names=sha512 + sha256))
     yield case("has a weaker hash", features("SCRAM-SHA-1"), honest(names=["SCRAM-SHA-512"], bindings=None))
-    yield case("took SCRAM away and left PLAIN, which is allowed", features("PLAIN"), honest(names=["SCRAM-SHA-256"], bindings=None),
+    yield case("took SCRAM away and left PLAIN, which is allowed", features("PLAIN"), honest(names=["SCRAM-SHA-256"],
+                                                                                             bindings=None),
                options=["--mechanism", "PLAIN", "--mechanism", "SCRAM-SHA-256"])
     yield case("lists only the weaker binding", features(*sha256, more=listed("tls-server-end-point")), honest())
     yield case("lists only bindings that the client has not", features(*sha256, more=listed("tls-exporter")), honest())
@@ -119,7 +115,7 @@ def weaker():
     yield case("offers nothing that is allowed", features("X-OTHER"), honest(), ASKED + LEAVES, error="MECHANISM")
 
     def impostor(c):
-        """Knows salt and count from an earlier login, and not the password."""
+        """Knows salt and count from an earlier session, and not the password."""
         scram = c.exchange(*sha256)
         c.challenge(scram.first())
         c.response()
@@ -135,7 +131,8 @@ def weaker():
         c.challenge(scram.first())
         c.rest()
 
-    yield case("has another salt, and the client has no password any more", salted, honest(), TRUSTED + LEAVES, error="KEYS",
+    yield case("has another salt, and the client has no password any more", salted, honest(), TRUSTED + LEAVES,
+               error="KEYS",
                password=None)
 
 
@@ -145,22 +142,24 @@ def changed():
                     after=honest(after), options=[*SAVED, *options], **more)
 
     told = [*CONNECTED, "changed"]
-    yield case("has another key, with a certificate of the same CA", login, "CERT_CHANGED", "TLS", certificate="rekeyed",
+    yield case("has another key, with a certificate of the same CA", session, "CERT_CHANGED", "TLS",
+               certificate="rekeyed",
                reached=told)
-    yield case("has another key, and was let in with it once", login, None, WHOLE, certificate="rekeyed",
+    yield case("has another key, and was let in with it once", session, None, WHOLE, certificate="rekeyed",
                options=["--accept-change"], events=[*told, *ONLINE[1:], "closed"])
-    yield case("has the old key again", login, "CERT_CHANGED", "TLS", certificate="a.test", before=["rekeyed"], after="rekeyed",
+    yield case("has the old key again", session, "CERT_CHANGED", "TLS", certificate="a.test", before=["rekeyed"],
+               after="rekeyed",
                reached=told)
-    yield case("has a new certificate for the same key", login, None, WHOLE, certificate="renewed",
+    yield case("has a new certificate for the same key", session, None, WHOLE, certificate="renewed",
                events=[*told, *ONLINE[1:], "closed"])
-    yield case("has a certificate of a CA that nobody trusts", login, "CERT_UNTRUSTED", "ClientHello, alert unknown_ca",
+    yield case("has a certificate of a CA that nobody trusts", session, "CERT_UNTRUSTED", "ClientHello, alert unknown_ca",
                certificate="other-ca", options=["--accept-change"])
 
 
 def pinned():
     def case(title, error, left, pins, *, certificate="a.test", ca="ca", **more):
         options = [word for name in pins for word in ("--pin", pin(name))]
-        return Case("key pinned", title, login, error, left, options=options, certificate=certificate, ca=ca, **more)
+        return Case("key pinned", title, session, error, left, options=options, certificate=certificate, ca=ca, **more)
 
     yield case("has another key, with a certificate of the right CA", "PIN", "ClientHello, alert bad_certificate",
                ["a.test"], certificate="rekeyed")
@@ -171,31 +170,35 @@ def pinned():
     yield case("has the right key, but no CA that is trusted", "CERT_UNTRUSTED", "ClientHello, alert unknown_ca",
                ["own", "a.test"], certificate="own")
     yield case("has the second of two keys", None, WHOLE, ["own", "a.test"])
-    yield case("has the right key, in a certificate that expired, of another name, of no CA", None, WHOLE, ["own"], ca=None,
+    yield case("has the right key, in a certificate that expired, of another name, of no CA", None, WHOLE, ["own"],
+               ca=None,
                certificate="own-renewed", after=honest("own"))
 
 
 def first_use():
     def case(title, script, error, left, *, before=(), after="own", certificate="own", options=(), **more):
         return Case("trust on first use", title, script, error, left, before=[honest(name) for name in before],
-                    after=honest(after), certificate=certificate, ca=None, options=[*SAVED, "--first-use", *options], **more)
+                    after=honest(after), certificate=certificate, ca=None, options=[*SAVED, "--first-use", *options],
+                    **more)
 
-    yield case("has another key the second time", login, "CERT_CHANGED", "TLS", before=["own"], certificate="own-other",
+    yield case("has another key the second time", session, "CERT_CHANGED", "TLS", before=["own"], certificate="own-other",
                reached=[*CONNECTED, "changed"])
-    yield case("has another key the second time, with a certificate of a CA", login, "CERT_CHANGED", "TLS", before=["own"],
+    yield case("has another key the second time, with a certificate of a CA", session, "CERT_CHANGED", "TLS",
+               before=["own"],
                certificate="rekeyed", reached=[*CONNECTED, "changed"])
-    yield case("has a new certificate for the same key", login, None, WHOLE, before=["own"], certificate="own-renewed",
+    yield case("has a new certificate for the same key", session, None, WHOLE, before=["own"], certificate="own-renewed",
                events=[*CONNECTED, "changed", *ONLINE[1:], "closed"])
-    yield case("has a certificate for another name", login, "CERT_NAME", "ClientHello, alert certificate_unknown",
+    yield case("has a certificate for another name", session, "CERT_NAME", "ClientHello, alert certificate_unknown",
                certificate="own-name")
-    yield case("has a certificate that expired", login, "CERT_TIME", "ClientHello, alert certificate_expired",
+    yield case("has a certificate that expired", session, "CERT_TIME", "ClientHello, alert certificate_expired",
                certificate="own-expired")
     yield case("offers PLAIN alone, which is allowed", features("PLAIN"), "MECHANISM", ASKED + LEAVES, reached=SECURED,
                options=["--mechanism", "PLAIN", "--mechanism", "SCRAM-SHA-256", "--mechanism", "SCRAM-SHA-256-PLUS"])
     yield case("takes new accounts", takes_accounts, "CERT_UNTRUSTED", ASKED + LEAVES, reached=SECURED, before=[],
                options=["--create-account"], after_options=SAVED + ["--first-use"])
     yield case("cannot prove itself the first time", lambda c: (
-        c.exchange(*PLUS), c.success(None), c.rest()), "SERVER_PROOF", TRUSTED + ", error not-authorized, end", reached=SECURED)
+        c.exchange(*PLUS), c.success(None), c.rest()), "SERVER_PROOF", TRUSTED + ", error not-authorized, end",
+               reached=SECURED)
 
 
 # ---- Accounts [XEP-0077] ---------------------------------------------------------------------------------------
@@ -223,18 +226,24 @@ def accounts():
     question = ASKED + ", iq get query"
 
     def case(title, answer, error, end=LEAVES, **more):
-        return Case("new account", title, lambda c: (asked(c, answer), c.rest()), error, question + end, reached=SECURED,
+        return Case("new account", title, lambda c: (asked(c, answer), c.rest()), error, question + end,
+                    reached=SECURED,
                     options=["--create-account"], after_options=[], **more)
 
     stanzas = "urn:ietf:params:xml:ns:xmpp-stanzas"
-    yield case("refuses", f"<iq type='error' id='ID'><error type='cancel'><not-allowed xmlns='{stanzas}'/></error></iq>", "REGISTER",
+    yield case("refuses",
+               f"<iq type='error' id='ID'><error type='cancel'><not-allowed xmlns='{stanzas}'/></error></iq>",
+               "REGISTER",
                condition="not-allowed")
-    for what, fields in (("more than a name and a password", "<username/><password/><email/>"), ("no password", "<username/>"), ("nothing", "")):
+    for what, fields in (("more than a name and a password", "<username/><password/><email/>"), ("no password",
+                                                                                                 "<username/>"),
+                         ("nothing", "")):
         yield case("wants", query(fields), "REGISTER", variant=what)
     for what, answer in (("another id", query("<username/><password/>").replace("ID", "other")),
                          ("no id", query("<username/><password/>").replace(" id='ID'", "")),
                          ("a message", "<message><body>x</body></message>"),
-                         ("<success/>", f"<success xmlns='{SASL}'/>"), ("type get", query("").replace("result", "get"))):
+                         ("<success/>", f"<success xmlns='{SASL}'/>"), ("type get", query("").replace("result",
+                                                                                                      "get"))):
         yield case("answers with", answer, "UNEXPECTED", ", error unsupported-stanza-type, end", variant=what)
-    yield Case("new account", "takes accounts, but the client has its own and remembers that", login, None, WHOLE,
+    yield Case("new account", "takes accounts, but the client has its own and remembers that", session, None, WHOLE,
                options=[*SAVED, "--create-account"], before=[honest()], before_options=SAVED, after_options=SAVED)

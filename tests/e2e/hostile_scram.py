@@ -5,7 +5,7 @@ is none [RFC5802]. Whoever has a certificate for the domain can be one of them."
 import base64
 
 from fake import BINDINGS, SASL, Scram, encode, listed, vouch
-from hostile_case import ASKED, AUTH, AUTHENTICATED, BOUND, LEAVES, OFFER, PROOF, REFUSED, SECURED, Case
+from hostile_case import ASKED, AUTH, BOUND, LEAVES, OFFER, PROOF, REFUSED, SECURED, Case
 
 GROUP = "SCRAM"
 SALT = encode("throw-away salt")
@@ -62,7 +62,8 @@ def proofs():
             ("zeros", lambda s: v(bytes(32))), ("a bit flipped", lambda s: v(flip(s.signature()))),
             ("one byte less", lambda s: v(s.signature()[:-1])), ("one byte more", lambda s: v(s.signature() + b"x")),
             ("20 bytes of it", lambda s: v(s.signature()[:20])), ("twice its bytes", lambda s: v(s.signature() * 2)),
-            ("the client's proof", lambda s: "v=" + s.proof), ("an unused bit set", lambda s: v(s.signature())[:-2] + "B="
+            ("the client's proof", lambda s: "v=" + s.proof), ("an unused bit set",
+                                                               lambda s: v(s.signature())[:-2] + "B="
                                                                if v(s.signature())[-2] != "B" else "v="),
             ("spaces in it", lambda s: "v= " + encode(s.signature())),
             ("the right value under another name", lambda s: "x=" + encode(s.signature())),
@@ -106,7 +107,8 @@ def proofs():
     for condition in ("aborted", "account-disabled", "credentials-expired", "encryption-required", "incorrect-encoding",
                       "invalid-authzid", "invalid-mechanism", "malformed-request", "mechanism-too-weak",
                       "not-authorized", "temporary-auth-failure", "a-condition-of-its-own"):
-        yield case("refuses before the proof:", lambda c, what=condition: (c.exchange(), c.fail(what), c.rest()), "AUTH",
+        yield case("refuses before the proof:", lambda c, what=condition: (c.exchange(), c.fail(what), c.rest()),
+                   "AUTH",
                    AUTH + LEAVES, variant=condition, condition=condition)
     yield case("refuses, and offers weaker mechanisms again", lambda c: (
         c.exchange("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"), c.fail("invalid-mechanism"),
@@ -151,7 +153,8 @@ def first_messages():
 
     for count in ("0", "1", "4095", "100001", 2**31 - 1, 2**31, 2**32, 2**32 + 4096, 10**20, 2**64 + 4096):
         yield first("asks for a count of", f"r={{r}},s={{s}},i={count}", "ITERATIONS", variant=count)
-    for count in ("-1", "-4096", "+4096", "04096", "4096.0", "0x1000", "4096 ", " 4096", "4,096", "&#x664;096", "4e3", ""):
+    for count in ("-1", "-4096", "+4096", "04096", "4096.0", "0x1000", "4096 ", " 4096", "4,096", "&#x664;096", "4e3",
+                  ""):
         yield first("asks for a count that is none:", f"r={{r}},s={{s}},i={count}",
                     variant=f"`{count}`" if count else "an empty one")
     messages = (
@@ -165,7 +168,8 @@ def first_messages():
         ("m= in front", "m=x,r={r},s={s},i=4096"), ("m= behind it", "r={r},s={s},i=4096,m=x"),
         ("m= behind an extension", "r={r},s={s},i=4096,x=y,m=x"), ("m= in the middle", "r={r},m=x,s={s},i=4096"),
         ("an extension in front", "x=y,r={r},s={s},i=4096"),
-        ("nothing", ""), ("a comma", ","), ("capital letters", "R={r},S={s},I=4096"), ("a proof", "v=" + encode(bytes(32))),
+        ("nothing", ""), ("a comma", ","), ("capital letters", "R={r},S={s},I=4096"),
+                ("a proof", "v=" + encode(bytes(32))),
         ("GS2", "n,,n=alice,r={ours}"), ("its own first message", "n=alice,r={ours}"),
     )
     for what, text in messages:
@@ -177,13 +181,17 @@ def first_messages():
         yield fine("adds a well-formed extension:", lambda c, what=what: conclude(c, c.proved(first="," + what)),
                    variant=f"`{what}`")
     for what, text, error in (
-            ("ours alone", "r={ours},s={s},i=4096", "NONCE"), ("another", "r=fyko+d2lbbFgONRv9qkxdawL,s={s},i=4096", "NONCE"),
+            ("ours alone", "r={ours},s={s},i=4096", "NONCE"), ("another", "r=fyko+d2lbbFgONRv9qkxdawL,s={s},i=4096",
+                                                               "NONCE"),
             ("ours behind another", "r=x{ours}SeRvEr,s={s},i=4096", "NONCE"),
             ("a part of ours", lambda r: f"r={r[:20]}SeRvEr,s={SALT},i=4096", "NONCE"),
             ("ours in other case", lambda r: f"r={r.swapcase()},s={SALT},i=4096", "NONCE"),
-            ("ours and a space", "r={ours} x,s={s},i=4096", "SASL"), ("ours and a tab", "r={ours}\tx,s={s},i=4096", "SASL"),
-            ("ours and NUL", "r={ours}\0x,s={s},i=4096", "SASL"), ("ours and DEL", "r={ours}\x7fx,s={s},i=4096", "SASL"),
-            ("ours and ä", "r={ours}\u00e4,s={s},i=4096", "SASL"), ("ours and a comma", "r={ours},x,s={s},i=4096", "SASL")):
+            ("ours and a space", "r={ours} x,s={s},i=4096", "SASL"), ("ours and a tab", "r={ours}\tx,s={s},i=4096",
+                                                                      "SASL"),
+            ("ours and NUL", "r={ours}\0x,s={s},i=4096", "SASL"), ("ours and DEL", "r={ours}\x7fx,s={s},i=4096",
+                                                                   "SASL"),
+            ("ours and ä", "r={ours}\u00e4,s={s},i=4096", "SASL"), ("ours and a comma", "r={ours},x,s={s},i=4096",
+                                                                    "SASL")):
         yield first("sends a nonce that is", text, error, variant=what)
 
 
@@ -198,7 +206,8 @@ def encodings():
             c.rest()
         return case("sends as salt, which is not base64:", script, error, AUTH + REFUSED, variant=what)
 
-    for what, salt in (("no padding", "eA"), ("too much padding", "eA==="), ("padding alone", "=="), ("one character", "e"),
+    for what, salt in (("no padding", "eA"), ("too much padding", "eA==="), ("padding alone", "=="), ("one character",
+                                                                                                      "e"),
                        ("padding in the middle", "eA==eA=="), ("a space", "eA= ="), ("the alphabet for URLs", "_-__"),
                        ("an unused bit set", "eB=="), ("a NUL", "eA=\0")):
         yield salted(what, salt)
@@ -217,7 +226,8 @@ def encodings():
         return f"<{name} xmlns='{ns}'>{inner}</{name}>"
 
     for what, change in (("without padding", lambda t: (t.rstrip("=") if t[-1] == "=" else t + "=")),
-                         ("with a space", lambda t: t[:8] + " " + t[8:]), ("with a line break", lambda t: t[:8] + "\n" + t[8:]),
+                         ("with a space", lambda t: t[:8] + " " + t[8:]), ("with a line break",
+                                                                           lambda t: t[:8] + "\n" + t[8:]),
                          ("with a character of no base64", lambda t: "*" + t[1:]), ("cut short", lambda t: t[:-3]),
                          ("twice", lambda t: t + t)):
         yield raw("sends its first message", lambda s, change=change: element(change(text(s))), variant=what)
@@ -229,8 +239,10 @@ def encodings():
     yield raw("challenges twice in a row", lambda s: element(text(s)) * 2, "UNEXPECTED", UNASKED)
     yield raw("lets in behind its challenge, unasked",
               lambda s: element(text(s)) + element(encode("v=" + encode(bytes(32))), "success"), "UNEXPECTED", UNASKED)
-    yield raw("sends a challenge of 20 KB", lambda s: element(base64.b64encode(bytes(15000)).decode()), "XML_LIMIT", TOLD)
-    yield raw("asks for the roster during the login", lambda s: "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/>"
+    yield raw("sends a challenge of 20 KB", lambda s: element(base64.b64encode(bytes(15000)).decode()), "XML_LIMIT",
+              TOLD)
+    yield raw("asks for the roster during the login",
+              lambda s: "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/>"
               "</iq>", "UNEXPECTED", UNASKED)
     yield fine("has a salt of 1,000 bytes", lambda c: conclude(c, c.proved(salt=bytes(range(250)) * 4)))
     yield fine("has a salt of one byte", lambda c: conclude(c, c.proved(salt=b"x")))
@@ -265,21 +277,25 @@ def offers():
     def names(*given):
         return f"<mechanisms xmlns='{SASL}'>" + "".join(f"<mechanism>{n}</mechanism>" for n in given) + "</mechanisms>"
 
-    for given in ((), ("PLAIN",), ("LOGIN", "CRAM-MD5", "DIGEST-MD5"), ("X-OAUTH2", "OAUTHBEARER"), ("ANONYMOUS", "EXTERNAL"),
+    for given in ((), ("PLAIN",), ("LOGIN", "CRAM-MD5", "DIGEST-MD5"), ("X-OAUTH2", "OAUTHBEARER"),
+                  ("ANONYMOUS", "EXTERNAL"),
                   ("GS2-KRB5-PLUS", "GSSAPI"), ("scram-sha-256",), (" SCRAM-SHA-256",), ("SCRAM-SHA-256 SCRAM-SHA-1",),
                   ("SCRAM-SHA3-512", "SCRAM-SHA-224")):
-        yield refused("offers only", "MECHANISM", names(*given), LEAVES, variant=f"`{' '.join(given)}`" if given else "nothing")
+        yield refused("offers only", "MECHANISM", names(*given), LEAVES,
+                      variant=f"`{' '.join(given)}`" if given else "nothing")
     yield refused("offers mechanisms in a namespace of its own", "MECHANISM",
                   names("SCRAM-SHA-256").replace(SASL, "urn:example:sasl"), LEAVES)
     yield refused("offers TLS again and nothing else", "MECHANISM",
                   "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>", LEAVES)
-    yield refused("offers two lists of mechanisms", "UNEXPECTED", names("SCRAM-SHA-256") + names("SCRAM-SHA-1"), UNASKED)
+    yield refused("offers two lists of mechanisms", "UNEXPECTED", names("SCRAM-SHA-256") + names("SCRAM-SHA-1"),
+                  UNASKED)
     yield refused("offers two lists of channel bindings", "UNEXPECTED",
                   names(*PLUS) + listed("tls-unique") + listed("tls-exporter"), UNASKED)
 
     yield offered("offers PLAIN beside SCRAM-SHA-1", ["PLAIN", "SCRAM-SHA-1"], chose("SCRAM-SHA-1", "y"))
     yield offered("offers the same mechanism twice", ["SCRAM-SHA-256", "SCRAM-SHA-256"], AUTH)
-    yield offered("took every -PLUS away", ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"], chose("SCRAM-SHA-512", "y"))
+    yield offered("took every -PLUS away", ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1"], chose("SCRAM-SHA-512",
+                                                                                                    "y"))
     yield offered("left only the weakest -PLUS", ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"],
                   chose("SCRAM-SHA-1-PLUS", "tls-unique"))
     yield offered("left only a -PLUS that nobody has", ["SCRAM-SHA-256", "SCRAM-SHA3-512-PLUS"], AUTH)
@@ -292,7 +308,8 @@ def offers():
     # [XEP-0440 3] rules 5 and 6
     for what, bindings in (("tls-unique", ["tls-unique"]), ("tls-exporter", ["tls-exporter"]),
                            ("one that nobody has", ["x"])):
-        yield refused("took every -PLUS away, and lists still", "DOWNGRADE", names("SCRAM-SHA-256") + listed(*bindings), TOLD,
+        yield refused("took every -PLUS away, and lists still", "DOWNGRADE", names("SCRAM-SHA-256") + listed(*bindings),
+                      TOLD,
                       variant=what)
     foreign = (("tls-exporter", listed("tls-exporter")), ("one that nobody has", listed("x")),
                ("nothing", listed()), ("an element of its own", f"<sasl-channel-binding xmlns='{BINDINGS}'>"
@@ -349,9 +366,11 @@ def vouched():
     yield lists("vouches for bindings of which the client has none", PLUS, ["tls-exporter"],
                 ",h=" + vouch(PLUS, ["tls-exporter"]), None, chose("SCRAM-SHA-256", "n"))
     tampered = (
-        ("-PLUS", one, None, vouch(PLUS, None), AUTH), ("a stronger hash", one, None, vouch([*one, "SCRAM-SHA-512"], None), AUTH),
+        ("-PLUS", one, None, vouch(PLUS, None), AUTH), ("a stronger hash", one, None, vouch([*one, "SCRAM-SHA-512"],
+                                                                                            None), AUTH),
         ("PLAIN", one, None, vouch([*one, "PLAIN"], None), AUTH),
-        ("a binding", PLUS, ["tls-server-end-point"], vouch(PLUS, both), chose("SCRAM-SHA-256-PLUS", "tls-server-end-point")),
+        ("a binding", PLUS, ["tls-server-end-point"], vouch(PLUS, both), chose("SCRAM-SHA-256-PLUS",
+                                                                               "tls-server-end-point")),
         ("the list of bindings", PLUS, None, vouch(PLUS, both), plus),
         ("every binding the client has", PLUS, ["tls-exporter"], vouch(PLUS, ["tls-exporter", "tls-unique"]),
          chose("SCRAM-SHA-256", "n")))

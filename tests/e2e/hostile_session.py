@@ -12,8 +12,10 @@ from hostile_clear import OPENING, headers, told
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 STREAM_ERRORS = ("bad-format", "bad-namespace-prefix", "conflict", "connection-timeout", "host-gone", "host-unknown",
                  "improper-addressing", "internal-server-error", "invalid-from", "invalid-id", "invalid-namespace",
-                 "invalid-xml", "not-authorized", "not-well-formed", "policy-violation", "remote-connection-failed", "reset",
-                 "resource-constraint", "restricted-xml", "system-shutdown", "undefined-condition", "unsupported-encoding",
+                 "invalid-xml", "not-authorized", "not-well-formed", "policy-violation", "remote-connection-failed",
+                 "reset",
+                 "resource-constraint", "restricted-xml", "system-shutdown", "undefined-condition",
+                 "unsupported-encoding",
                  "unsupported-feature", "unsupported-stanza-type", "unsupported-version", "xml-not-well-formed",
                  "a-condition-of-its-own")
 
@@ -71,32 +73,40 @@ def before_login():
         return Case("stream in TLS", title, script, name, left, reached=reached, **more)
 
     for name, what, text in headers():
-        yield case("begins its stream with", lambda c, text=text: (c.encrypt(), c.expect("<stream:stream"), c.send(text),
+        yield case("begins its stream with", lambda c, text=text: (c.encrypt(), c.expect("<stream:stream"),
+                                                                   c.send(text),
                                                                    c.rest()), name, told(ASKED, name), variant=what)
     for what, text in (("lets in", f"<success xmlns='{SASL}'/>"),
                        ("challenges", f"<challenge xmlns='{SASL}'>{encode('r=x,s=eA==,i=4096')}</challenge>"),
-                       ("proceeds", f"<proceed xmlns='{TLS}'/>"), ("sends a message", "<message><body>x</body></message>"),
-                       ("binds", f"<iq type='result' id='bind'><bind xmlns='{BIND}'><jid>alice@a.test/x</jid></bind></iq>"),
+                       ("proceeds", f"<proceed xmlns='{TLS}'/>"), ("sends a message",
+                                                                   "<message><body>x</body></message>"),
+                       ("binds",
+                        f"<iq type='result' id='bind'><bind xmlns='{BIND}'><jid>alice@a.test/x</jid></bind></iq>"),
                        ("sends an unknown element", "<x xmlns='urn:example:x'/>")):
         yield case("before its features:", inside(text), "UNEXPECTED", told(ASKED, "UNEXPECTED"), variant=what)
-    yield case("sends features twice at once", inside(f"<stream:features>{mechanisms('SCRAM-SHA-256')}</stream:features>" * 2),
+    yield case("sends features twice at once",
+               inside(f"<stream:features>{mechanisms('SCRAM-SHA-256')}</stream:features>" * 2),
                "UNEXPECTED", told(ASKED, "UNEXPECTED"))
     yield case("begins its stream twice", inside(OPENING + ">"), "XML_RESTRICTED", told(ASKED, "XML_RESTRICTED"))
     yield case("closes the stream", inside("</stream:stream>"), "CLOSED")
     yield case("is silent behind its header", inside(""), "TIMEOUT", told(ASKED, "TIMEOUT"), options=["--timeout", "2"])
     for condition in ("host-unknown", "not-authorized", "policy-violation"):
-        yield case("ends the stream with an error:", inside(error(condition)), "STREAM", variant=condition, condition=condition)
+        yield case("ends the stream with an error:", inside(error(condition)), "STREAM", variant=condition,
+                   condition=condition)
     yield case("redirects to itself for ever", lambda c: inside(elsewhere(c.fake.where))(c), "REDIRECT", connections=3,
                condition="see-other-host", reached=SECURED * 3)
-    for where in ("", " ", ":5222", "a.test:0", "a.test:65536", "a.test:x", "[::1", "[::1]5222", "http://a.test/", "a b",
+    for where in ("", " ", ":5222", "a.test:0", "a.test:65536", "a.test:x", "[::1", "[::1]5222", "http://a.test/",
+                  "a b",
                   "a.test:5222:5223", "/tmp/socket", "-o", "x" * 300):
         yield case("redirects to what is no host:", inside(elsewhere(where)), "REDIRECT", condition="see-other-host",
                    variant=f"`{where}`" if 0 < len(where) < 99 else f"{len(where)} letters")
-    yield case("sends a document type in place of features", inside("<!DOCTYPE x [<!ENTITY a 'ha'>]>"), "XML_RESTRICTED",
+    yield case("sends a document type in place of features", inside("<!DOCTYPE x [<!ENTITY a 'ha'>]>"),
+               "XML_RESTRICTED",
                told(ASKED, "XML_RESTRICTED"))
     deep = "<x xmlns='urn:example:x'>" * 5000 + "</x>" * 5000
     yield case("offers mechanisms behind a feature of depth 5,000 that nobody knows", lambda c: (
-        c.encrypt(), c.header(), c.features(deep + mechanisms("SCRAM-SHA-256")), c.auth(), c.fail("not-authorized"), c.rest()),
+        c.encrypt(), c.header(), c.features(deep + mechanisms("SCRAM-SHA-256")), c.auth(), c.fail("not-authorized"),
+                                                                                                 c.rest()),
                "AUTH", ASKED + ", auth SCRAM-SHA-256 y" + LEAVES, condition="not-authorized")
 
 
@@ -108,17 +118,21 @@ def before_bind():
         return Case("after the login", title, script, name, left, reached=reached, **more)
 
     again = PROOF + ", header"
-    for what, text in (("lets in again", f"<success xmlns='{SASL}'/>"), ("challenges", f"<challenge xmlns='{SASL}'>eA==</challenge>"),
+    for what, text in (("lets in again", f"<success xmlns='{SASL}'/>"), ("challenges",
+                                                                         f"<challenge xmlns='{SASL}'>eA==</challenge>"),
                        ("refuses", f"<failure xmlns='{SASL}'><not-authorized/></failure>"),
                        ("sends a message", "<message><body>x</body></message>")):
-        yield case("before its features:", after(logged_in, lambda c, text=text: (c.header(), c.send(text))), "UNEXPECTED",
+        yield case("before its features:", after(logged_in, lambda c, text=text: (c.header(), c.send(text))),
+                   "UNEXPECTED",
                    told(again, "UNEXPECTED"), variant=what)
     yield case("offers nothing", after(logged_in, lambda c: (c.header(), c.features(""))), "FEATURES",
                again + ", error unsupported-feature, end")
-    yield case("offers mechanisms again", after(logged_in, lambda c: (c.header(), c.features(mechanisms("PLAIN")))), "FEATURES",
+    yield case("offers mechanisms again", after(logged_in, lambda c: (c.header(), c.features(mechanisms("PLAIN")))),
+               "FEATURES",
                again + ", error unsupported-feature, end")
     yield case("is of another domain", after(logged_in, lambda c: c.header("evil.test")), "FROM", told(again, "FROM"))
-    yield case("closes the stream", after(logged_in, lambda c: (c.header(), c.send("</stream:stream>"))), "CLOSED", again + LEAVES)
+    yield case("closes the stream", after(logged_in, lambda c: (c.header(), c.send("</stream:stream>"))), "CLOSED",
+               again + LEAVES)
 
     def binding(text):
         def script(c):
@@ -136,11 +150,14 @@ def before_bind():
         return f"<iq {attributes}><bind xmlns='{BIND}'>{inner}</bind></iq>"
 
     for condition in ("bad-request", "conflict", "not-allowed", "resource-constraint", "not-authorized"):
-        yield case("refuses to bind:", binding(f"<iq type='error' id='ID'><error type='cancel'><{condition} xmlns='{STANZAS}'/>"
-                                               "</error></iq>"), "BIND", asked + LEAVES, variant=condition, condition=condition)
+        yield case("refuses to bind:",
+                   binding(f"<iq type='error' id='ID'><error type='cancel'><{condition} xmlns='{STANZAS}'/>"
+                                               "</error></iq>"), "BIND", asked + LEAVES, variant=condition,
+                   condition=condition)
     for what, jid in (("of another domain", "<jid>alice@evil.test/x</jid>"),
                       ("of a domain that begins with ours", "<jid>alice@a.test.evil.test/x</jid>"),
-                      ("without a resource", "<jid>alice@a.test</jid>"), ("with an empty resource", "<jid>alice@a.test/</jid>"),
+                      ("without a resource", "<jid>alice@a.test</jid>"), ("with an empty resource",
+                                                                          "<jid>alice@a.test/</jid>"),
                       ("that is empty", "<jid/>"), ("that is missing", ""), ("that is malformed", "<jid>a@@b/x</jid>"),
                       ("in a namespace of its own", "<jid xmlns='y'>alice@a.test/x</jid>")):
         yield case("binds an address", binding(result(jid)), "BIND", asked + LEAVES, variant=what)
@@ -152,7 +169,8 @@ def before_bind():
                              ("a message", "<message id='ID'><body>x</body></message>", "UNEXPECTED")):
         yield case("answers the wish to bind with", binding(text), name,
                    told(asked, name) if name == "UNEXPECTED" else asked + LEAVES, variant=what)
-    yield case("is silent when asked to bind", binding(""), "TIMEOUT", told(asked, "TIMEOUT"), options=["--timeout", "2"])
+    yield case("is silent when asked to bind", binding(""), "TIMEOUT", told(asked, "TIMEOUT"), options=["--timeout",
+                                                                                                        "2"])
 
 
 # ---- Online ----------------------------------------------------------------------------------------------
@@ -172,8 +190,10 @@ def online():
                    condition=condition)
     yield case("redirects, which is not followed", after(bound, lambda c: c.send(elsewhere(c.fake.where))), "STREAM",
                condition="see-other-host")
-    for what, text in (("<success/>", f"<success xmlns='{SASL}'/>"), ("a challenge", f"<challenge xmlns='{SASL}'>eA==</challenge>"),
-                       ("<proceed/>", f"<proceed xmlns='{TLS}'/>"), ("features", f"<stream:features>{mechanisms('PLAIN')}"
+    for what, text in (("<success/>", f"<success xmlns='{SASL}'/>"), ("a challenge",
+                                                                      f"<challenge xmlns='{SASL}'>eA==</challenge>"),
+                       ("<proceed/>", f"<proceed xmlns='{TLS}'/>"),
+                       ("features", f"<stream:features>{mechanisms('PLAIN')}"
                                                                      "</stream:features>")):
         yield case("sends again:", ending(text), "CLOSED", variant=what, reached=[*ONLINE, "element"])
     quotes = "''"
@@ -194,8 +214,10 @@ def online():
                              ("an undeclared prefix", "<message><x:y/></message>", "XML_PREFIX"),
                              ("tags that cross", "<message><body></message>", "XML")):
         yield case("sends", after(bound, text), name, told(BOUND, name), variant=what)
-    yield case("sends", ending(f"<{'z' * 100000}/>"), "CLOSED", variant="a name of 100 KB", reached=[*ONLINE, "skipped"])
-    yield case("goes on behind the end of the stream", after(bound, "</stream:stream><message><body>x</body></message>"),
+    yield case("sends", ending(f"<{'z' * 100000}/>"), "CLOSED", variant="a name of 100 KB", reached=[*ONLINE,
+                                                                                                     "skipped"])
+    yield case("goes on behind the end of the stream",
+               after(bound, "</stream:stream><message><body>x</body></message>"),
                "CLOSED")
 
 
@@ -218,10 +240,12 @@ def strangers():
         return script
 
     for what, sender in (("a stranger", "mallory@a.test/x"), ("the same name in another domain", "bob@evil.test/x"),
-                         ("a domain that begins with ours", "bob@a.test.evil.test/x"), ("another resource", "bob@a.test/X"),
+                         ("a domain that begins with ours", "bob@a.test.evil.test/x"), ("another resource",
+                                                                                        "bob@a.test/X"),
                          ("no resource", "bob@a.test"), ("our own account", "alice@a.test"), ("our server", "a.test"),
                          ("nobody", None), ("an empty address", ""), ("a malformed address", "bob@@a.test/x")):
-        yield case("forges the answer to a ping of bob@a.test/x, as from", forged("" if sender is None else f" from='{sender}'"),
+        yield case("forges the answer to a ping of bob@a.test/x, as from",
+                   forged("" if sender is None else f" from='{sender}'"),
                    BOUND + ", iq get ping, end", variant=what, options=["--stdin"],
                    events=[*ONLINE, "iq", "pong", "closed"], drive=ping)
 
@@ -243,7 +267,8 @@ def strangers():
                 "events": [*ONLINE, *kinds, "message", "closed"]}
 
     roster = "<query xmlns='jabber:iq:roster'><item jid='mallory@evil.test' subscription='both'/></query>"
-    for what, sender in (("a stranger", " from='mallory@evil.test'"), ("our server's name", " from='a.test'"), ("nobody", "")):
+    for what, sender in (("a stranger", " from='mallory@evil.test'"), ("our server's name", " from='a.test'"),
+                         ("nobody", "")):
         yield case("pushes a roster, as from", variant=what, **told_of(
             f"<iq type='set' id='push'{sender}>{roster}</iq>", ", iq error service-unavailable"))
     copy = ("<{kind} xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' "
@@ -257,9 +282,11 @@ def strangers():
                                     f"<not-allowed xmlns='{STANZAS}'/></error></iq>")):
         yield case("answers what nobody asked, with", variant=what, **told_of(text, "", "iq"))
     yield case("asks for what the client has not", **told_of(
-        "<iq type='get' id='x' from='mallory@evil.test'><query xmlns='urn:example:x'/></iq>", ", iq error service-unavailable"))
+        "<iq type='get' id='x' from='mallory@evil.test'><query xmlns='urn:example:x'/></iq>",
+                                                             ", iq error service-unavailable"))
     yield case("asks to register with the client", **told_of(
-        "<iq type='set' id='x' from='mallory@evil.test'><query xmlns='jabber:iq:register'><password>x</password></query></iq>",
+        "<iq type='set' id='x' from='mallory@evil.test'><query xmlns='jabber:iq:register'><password>x</password></query>"
+        "</iq>",
         ", iq error service-unavailable"))
 
 

@@ -38,10 +38,6 @@ def u16(number):
     return struct.pack(">H", number)
 
 
-def u24(number):
-    return struct.pack(">I", number)[1:]
-
-
 def vector(data, size=2):
     """data behind its length in that many bytes."""
     return len(data).to_bytes(size, "big") + data
@@ -76,13 +72,6 @@ class Closed(Gone):
     """The client has closed TLS, or what it sent is none."""
 
 
-class Record:
-    """Of the client: kind, data (deciphered), and whether it came enciphered."""
-
-    def __init__(self, kind, data, sealed):
-        self.kind, self.data, self.sealed = kind, data, sealed
-
-
 class Tls:
     """Sends what it is told to. certificate and key are names of PEM files. Has enough of a socket's methods for
     Connection in fake.py."""
@@ -98,7 +87,6 @@ class Tls:
         self.buffer = b""     # of the client's handshake messages
         self.reading = self.writing = None  # keys; the number of the next record
         self.client_random = self.server_random = b""
-        self.extensions = {}
         self.unique = None    # tls-unique [RFC5929 3]
         self.ended = None     # how the client ended: "notify", "cut" or "reset"
 
@@ -141,7 +129,7 @@ class Tls:
         return data
 
     def take(self):
-        """The client's next record; it is put into the log."""
+        """Type and data of the client's next record, deciphered; it is put into the log."""
         head = self._bytes(5)
         kind, version, length = struct.unpack(">BHH", head)
         data = self._bytes(length)
@@ -174,7 +162,7 @@ class Tls:
                 self.handle(whole)
         else:
             self.log.append(("data", data) if sealed else ("sealed", f"data in the clear {data!r}"))
-        return Record(kind, data, sealed)
+        return kind, data
 
     def drain(self):
         """Reads what comes after the end of TLS; there must be nothing."""
@@ -192,26 +180,12 @@ class Tls:
     def handle(self, whole):
         """Takes note of what is needed from a handshake message of the client."""
         if whole[0] == NUMBERS["Finished"]:
-            self.client_finished = whole[4:]
-            self.unique = whole[4:]
+            self.client_finished = self.unique = whole[4:]
         elif whole[0] == NUMBERS["ClientHello"]:
-            self.read_hello(whole[4:])
+            self.client_random = whole[6:38]
         elif whole[0] == NUMBERS["ClientKeyExchange"]:
             self.share = whole[5:]
         self.transcript += whole
-
-    def read_hello(self, body):
-        self.client_random = body[2:34]
-        at = 35 + body[34]
-        count = int.from_bytes(body[at:at + 2], "big")
-        self.suites = [int.from_bytes(body[i:i + 2], "big") for i in range(at + 2, at + 2 + count, 2)]
-        at += 2 + count
-        self.compressions = body[at + 1:at + 1 + body[at]]
-        at += 1 + body[at] + 2
-        while at < len(body):
-            number, length = struct.unpack(">HH", body[at:at + 4])
-            self.extensions[number] = body[at + 4:at + 4 + length]
-            at += 4 + length
 
     def await_message(self, name):
         """Takes records until that message has come."""
@@ -306,11 +280,11 @@ class Tls:
     def recv(self, _size):
         while True:
             try:
-                taken = self.take()
+                kind, data = self.take()
             except Closed:
                 return b""
-            if taken.kind == DATA and taken.data:
-                return taken.data
+            if kind == DATA and data:
+                return data
 
     def sendall(self, data):
         for at in range(0, len(data), 16384):
