@@ -379,6 +379,7 @@ XMPP_TINY_BEARSSL_APART_ static void scrub(void)
     xmpp_tiny_bearssl_wipe_(waste, sizeof waste);
 }
 
+/* NULL for what must not be used. */
 static const char *suite_name(uint16_t suite)
 {
     switch (suite) {

@@ -213,6 +213,7 @@ struct xmpp_tiny_bearssl_leaf_ {
     uint16_t at, left;    /* bytes seen; bytes left of the element being read */
     uint16_t length;      /* of the element whose header is being read */
     uint16_t end[10];     /* where each open element ends; none is deeper than PLACE_OTHER_VALUE */
+    uint8_t trust;        /* enum xmpp_tiny_trust */
     uint8_t certificates; /* 0, 1, or 2 for more */
     uint8_t number;       /* of the sequence in the signed part */
     uint8_t depth, place, phase, tag, need;

@@ -92,6 +92,11 @@ static const struct {
     [PLACE_USES] = {PLACE_USE_VALUE, TAG_SEQUENCE},
 };
 
+typedef char trusts_are_bits_[XMPP_TINY_TRUST_CA == 1 && XMPP_TINY_TRUST_PIN == 2 &&
+                                      XMPP_TINY_TRUST_CA_PIN == 3 && XMPP_TINY_TRUST_FIRST_USE == 4
+                                  ? 1
+                                  : -1];
+
 enum {
     FLAG_READING = 1,      /* this certificate counts */
     FLAG_BROKEN = 2,       /* not the DER it should be */
@@ -189,24 +194,21 @@ static bool is_address(const char *name)
 static void id_begin(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
 {
     static const char srv[] = "_xmpp-client.", direct_srv[] = "_xmpps-client.";
-    size_t len = strlen(leaf->name);
-    bool fits = true;
 
+    leaf->flags |= FLAG_FITS;
     leaf->prefix = "";
     leaf->rest = leaf->name;
     if (leaf->place == PLACE_ALT_NAMES) {
-        fits = !is_address(leaf->name);
-        if (c == '*') { /* not above a single label, which is public */
+        if (c == '*') {
             leaf->prefix = "*";
             leaf->rest = above(leaf->name);
-            fits = fits && *leaf->rest != '\0' && *above(leaf->rest + 1) != '\0';
+        }
+        /* A single label below a wildcard would be public. */
+        if (is_address(leaf->name) || *leaf->rest == '\0' || (c == '*' && *above(leaf->rest + 1) == '\0')) {
+            leaf->flags &= (uint8_t)~FLAG_FITS;
         }
     } else if (oid_of_pkix(leaf) == PKIX_SRV_NAME) {
-        leaf->prefix = leaf->length == len + sizeof srv - 1 ? srv : direct_srv;
-    }
-    leaf->flags &= (uint8_t)~FLAG_FITS;
-    if (fits && leaf->length == strlen(leaf->prefix) + strlen(leaf->rest)) {
-        leaf->flags |= FLAG_FITS;
+        leaf->prefix = leaf->length < sizeof direct_srv - 1 + strlen(leaf->name) ? srv : direct_srv;
     }
 }
 
@@ -215,28 +217,21 @@ static void id_byte(struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t c)
     if (leaf->left == leaf->length) {
         id_begin(leaf, c);
     }
-    if ((leaf->flags & FLAG_FITS) == 0) {
+    if (*leaf->prefix == '\0' && leaf->rest != NULL) {
+        leaf->prefix = leaf->rest;
+        leaf->rest = NULL;
+    }
+    if ((leaf->flags & FLAG_FITS) == 0 || *leaf->prefix == '\0' || fold(c) != fold((uint8_t)*leaf->prefix)) {
+        leaf->flags &= (uint8_t)~FLAG_FITS;
         return;
     }
-    if (*leaf->prefix == '\0') {
-        leaf->prefix = leaf->rest;
-    }
-    if (fold(c) != fold((uint8_t)*leaf->prefix)) {
-        leaf->flags &= (uint8_t)~FLAG_FITS;
-    }
     leaf->prefix++;
-    if (leaf->left == 1 && (leaf->flags & FLAG_FITS) != 0) {
+    if (leaf->left == 1 && *leaf->prefix == '\0' && leaf->rest == NULL) {
         leaf->flags |= FLAG_MATCHED;
     }
 }
 
 /* ---- What is kept to be seen ------------------------------------------------------------------- */
-
-/* The key alone counts: neither name nor dates. */
-static bool key_alone(const struct xmpp_tiny_bearssl_leaf_ *leaf)
-{
-    return leaf->config->anchor_count == 0 && leaf->config->pin_count > 0;
-}
 
 /* notBefore has been read, or notAfter. What is no date is refused by BearSSL, which gets to read its last
  * byte after this: if dates do not count, it is that time just now. */
@@ -269,7 +264,7 @@ static void date_end(struct xmpp_tiny_bearssl_leaf_ *leaf)
     seconds = (of[HOUR] * 60 + of[MINUTE]) * 60 + of[SECOND];
     leaf->not_before = leaf->not_after;
     leaf->not_after = (int64_t)(int32_t)(days - 719528U) * 86400 + seconds;
-    if (key_alone(leaf)) {
+    if (leaf->trust == XMPP_TINY_TRUST_PIN) {
         br_x509_minimal_set_time(&leaf->minimal, days, seconds);
     }
 }
@@ -608,7 +603,7 @@ static void start_cert(const br_x509_class **ctx, uint32_t length)
     bool first = leaf->certificates == 0;
 
     leaf->flags &= (uint8_t) ~(FLAG_READING | FLAG_TBS | FLAG_LIMITED);
-    if (!first && (leaf->config->anchor_count == 0 || leaf->minimal.err != 0)) {
+    if (!first && ((leaf->trust & XMPP_TINY_TRUST_CA) == 0 || leaf->minimal.err != 0)) {
         return;
     }
     leaf->flags |= length > 0xFFFF ? FLAG_READING | FLAG_BROKEN : FLAG_READING;
@@ -643,16 +638,15 @@ static void hash_update(struct xmpp_tiny_bearssl_leaf_ *leaf, const unsigned cha
     }
 }
 
+/* The digest replaces the context, at which BearSSL does not look any more when it writes. */
 static uint8_t hash_end(union xmpp_tiny_bearssl_hash_ *hash)
 {
     const br_hash_class *impl = hash->running.vtable;
-    uint8_t digest[sizeof hash->digest];
 
     if (impl == NULL) {
         return 0;
     }
-    impl->out(&hash->running.vtable, digest);
-    memcpy(hash->digest, digest, sizeof digest);
+    impl->out(&hash->running.vtable, hash->digest);
     return (uint8_t)(impl->desc >> BR_HASHDESC_OUT_OFF & BR_HASHDESC_OUT_MASK);
 }
 
@@ -720,12 +714,12 @@ static unsigned end_chain(const br_x509_class **ctx)
     if ((leaf->flags & FLAG_BROKEN) != 0) {
         return BR_ERR_X509_UNEXPECTED;
     }
-    if (key_alone(leaf)) {
+    if (leaf->trust == XMPP_TINY_TRUST_PIN) {
         if (leaf->minimal.pkey.key_type == 0) {
             return result;
         }
     } else {
-        if (leaf->config->first_use && result == BR_ERR_X509_NOT_TRUSTED) {
+        if (leaf->trust == XMPP_TINY_TRUST_FIRST_USE && result == BR_ERR_X509_NOT_TRUSTED) {
             result = 0;
         }
         if ((leaf->flags & FLAG_CONSTRAINED) != 0 &&
@@ -742,7 +736,7 @@ static unsigned end_chain(const br_x509_class **ctx)
             return BR_ERR_X509_FORBIDDEN_KEY_USAGE;
         }
     }
-    return leaf->config->pin_count > 0 && !pinned(leaf) ? XMPP_TINY_BEARSSL_ERR_PIN_ : 0;
+    return (leaf->trust & XMPP_TINY_TRUST_PIN) != 0 && !pinned(leaf) ? XMPP_TINY_BEARSSL_ERR_PIN_ : 0;
 }
 
 /* Asked for only after end_chain() found nothing wrong. */
@@ -768,6 +762,11 @@ void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,
     memset(leaf, 0, sizeof *leaf);
     leaf->vtable = &vtable;
     leaf->config = config;
+    leaf->trust = config->anchor_count > 0 ? XMPP_TINY_TRUST_CA : XMPP_TINY_TRUST_NONE;
+    leaf->trust |= config->pin_count > 0 ? XMPP_TINY_TRUST_PIN : XMPP_TINY_TRUST_NONE;
+    if (config->first_use) {
+        leaf->trust = XMPP_TINY_TRUST_FIRST_USE;
+    }
     br_x509_minimal_init(&leaf->minimal, &br_sha256_vtable, config->anchors, config->anchor_count);
 }
 
@@ -779,18 +778,10 @@ int xmpp_tiny_bearssl_leaf_binding_(const struct xmpp_tiny_bearssl_leaf_ *leaf, 
     return leaf->hash_len > 0 ? leaf->hash_len : XMPP_TINY_IO_FAILED;
 }
 
-static enum xmpp_tiny_trust trust_of(const struct xmpp_tiny_bearssl_config *config)
-{
-    if (config->anchor_count > 0) {
-        return config->pin_count > 0 ? XMPP_TINY_TRUST_CA_PIN : XMPP_TINY_TRUST_CA;
-    }
-    return config->pin_count > 0 ? XMPP_TINY_TRUST_PIN : XMPP_TINY_TRUST_FIRST_USE;
-}
-
 void xmpp_tiny_bearssl_leaf_security_(const struct xmpp_tiny_bearssl_leaf_ *leaf,
                                       struct xmpp_tiny_security *security)
 {
-    security->trust = trust_of(leaf->config);
+    security->trust = (enum xmpp_tiny_trust)leaf->trust;
     security->not_before = leaf->not_before;
     security->not_after = leaf->not_after;
     memcpy(security->spki, leaf->spki, sizeof leaf->spki);

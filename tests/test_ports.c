@@ -1799,6 +1799,9 @@ static void test_wholeness(void)
     equal("wholeness", "a byte is missing", read_certificate(der, len - 1, 256), BR_ERR_X509_UNEXPECTED);
     der[len] = 0;
     equal("wholeness", "a byte too many", read_certificate(der, len + 1, 256), BR_ERR_X509_UNEXPECTED);
+    der[at] = 0xE3;
+    equal("wholeness", "a tag that there is not", read_certificate(der, len, 256), BR_ERR_X509_UNEXPECTED);
+    der[at] = 3;
     equal("wholeness", "as it was", read_certificate(der, len, 256), 0);
 }
 
