@@ -1864,6 +1864,7 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     uint32_t allowed = c->mechanisms ? c->mechanisms : SCRAM_ALL, usable;
     unsigned binding = choose_binding(s, c->stream), m = MECHANISM_COUNT;
     const uint32_t end_point = 1U << XMPP_TINY_BINDING_TLS_SERVER_END_POINT;
+    bool bound; /* is a mechanism offered that we may use and that is bound? */
     if (!XMPP_TINY_ENABLE_SHA512)
         allowed &= ~(XMPP_TINY_ALLOW(SCRAM_SHA_512) | XMPP_TINY_ALLOW(SCRAM_SHA_512_PLUS));
     if (first_use)
@@ -1871,16 +1872,14 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     if (c->password == NULL)                /* the keys are for one hash */
         allowed &= ~(XMPP_TINY_ALLOW(PLAIN) | SCRAM_ALL) |
                    (known && known->keys.iterations ? 9U << MECHANISM(SCRAM_SHA_1) << known->keys.hash : 0);
-    if (((s->bindings && !(s->offered & SCRAM_PLUS)) ||
-         (!s->bindings && (s->offered & SCRAM_PLUS) && is_sasl2(s))) &&
-        (allowed & SCRAM_PLUS))
+    bound = s->offered & allowed & SCRAM_PLUS;
+    if ((allowed & SCRAM_PLUS) && ((s->bindings && !(s->offered & SCRAM_PLUS)) ||
+                                   (is_sasl2(s) && !s->bindings && (s->offered & SCRAM_PLUS))))
         return ERR(DOWNGRADE);
-    if (binding == XMPP_TINY_BINDING_NONE) {
-        if ((s->offered & allowed & SCRAM_PLUS) && s->bindings && !(s->bindings & end_point))
-            s->flags |= SASL_LISTS_PROVED;
-        allowed &= ~SCRAM_PLUS;
-    }
-    usable = s->offered & allowed;
+    if (binding == XMPP_TINY_BINDING_NONE && bound && (s->flags & SASL_BINDINGS_LISTED) &&
+        !(s->bindings & end_point))
+        s->flags |= SASL_LISTS_PROVED;
+    usable = s->offered & allowed & ~(binding == XMPP_TINY_BINDING_NONE ? SCRAM_PLUS : 0);
     if (usable == 0)
         return ERR(MECHANISM);
     do
@@ -1889,7 +1888,7 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     s->mechanism = (uint8_t)m;
     s->hash = (uint8_t)mechanism_hash(m);
     s->binding = (uint8_t)(SCRAM_PLUS & 1U << m ? binding : XMPP_TINY_BINDING_NONE);
-    if ((allowed & SCRAM_PLUS) && !(usable & SCRAM_PLUS))
+    if (binding != XMPP_TINY_BINDING_NONE && (allowed & SCRAM_PLUS) && !bound)
         s->flags |= SASL_Y;
     if ((s->flags & SASL_LISTS_PROVED) && m == MECHANISM(PLAIN))
         return ERR(DOWNGRADE);
@@ -2009,6 +2008,8 @@ static APART int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_ti
         else if (name == 0 || find("rsimh", 5, name)) /* malformed, twice, or that must be understood */
             return ERR(SASL);
     }
+    if (*iterations.ptr == '0' && iterations.len > 1)
+        return ERR(SASL);
     if (s->nonce.len <= ours || memcmp(s->nonce.ptr, s->first.ptr + s->first.len - ours, ours) != 0)
         return ERR(NONCE);
     s->iterations = number(iterations, INT32_MAX);
@@ -2209,16 +2210,6 @@ static void tls_security(const struct xmpp_tiny *x, struct xmpp_tiny_security *s
         stream->ops->security(stream, security);
 }
 
-/* Does nobody vouch for the server but its key, seen for the first time? */
-static APART bool first_use(const struct xmpp_tiny *x)
-{
-    const struct xmpp_tiny_saved *saved = known(x);
-    struct xmpp_tiny_security now;
-    tls_security(x, &now);
-    return now.trust == XMPP_TINY_TRUST_FIRST_USE &&
-           !(saved && memcmp(saved->spki, now.spki, sizeof saved->spki) == 0);
-}
-
 /* Puts a value in its place; true if that was another. */
 static bool put(void *place, const void *value, size_t len)
 {
@@ -2246,10 +2237,14 @@ static APART bool remember(struct xmpp_tiny *x)
     tls_security(x, &now);
     news |= put(saved->spki, now.spki, sizeof now.spki);
     news |= put(saved->certificate, now.certificate, sizeof now.certificate);
-    if (s->mechanism != saved->mechanism || s->binding != saved->binding)
+    if (s->mechanism > saved->mechanism) {
+        saved->mechanism = s->mechanism;
         news = true;
-    saved->mechanism = s->mechanism;
-    saved->binding = s->binding;
+    }
+    if (s->binding && (saved->binding == XMPP_TINY_BINDING_NONE || s->binding < saved->binding)) {
+        saved->binding = s->binding;
+        news = true;
+    }
     k = &saved->keys;
     if (mechanism_is_scram(s->mechanism) && !(s->flags & SASL_KEYS_GIVEN) && s->salt.len <= sizeof k->salt) {
         memset(k, 0, sizeof *k);
@@ -2427,18 +2422,19 @@ static APART int stream_secured(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_security now;
     const struct xmpp_tiny_saved *saved = known(x);
-    bool accepted;
+    bool same_key, accepted;
     tls_security(x, &now);
-    if (now.trust == XMPP_TINY_TRUST_FIRST_USE && x->config->saved == NULL)
+    same_key = saved && memcmp(saved->spki, now.spki, sizeof now.spki) == 0;
+    x->first_use = now.trust == XMPP_TINY_TRUST_FIRST_USE && !same_key;
+    if (x->first_use && x->config->saved == NULL)
         return ERR(CERT_UNTRUSTED);
     x->flags |= F_TLS;
     if (saved && memcmp(saved->certificate, now.certificate, sizeof now.certificate) != 0) {
         event_begin(x, XMPP_TINY_EVENT_CHANGED);
-        accepted = tell(x);
+        accepted = tell(x) || now.trust == XMPP_TINY_TRUST_PIN || now.trust == XMPP_TINY_TRUST_CA_PIN;
         if (x->state != XMPP_TINY_STATE_SECURE)
             return 0;
-        if (!accepted && (now.trust == XMPP_TINY_TRUST_CA || now.trust == XMPP_TINY_TRUST_FIRST_USE) &&
-            memcmp(saved->spki, now.spki, sizeof now.spki) != 0)
+        if (!accepted && !same_key)
             return ERR(CERT_CHANGED);
     }
     return tell_kind(x, XMPP_TINY_EVENT_SECURED) ? stream_begin(x) : 0;
@@ -2525,21 +2521,15 @@ static int sasl_lists(struct xmpp_tiny *x)
     return 0;
 }
 
-/* Is the server who it should be by more than its own word? */
-static bool vouched_for(const struct xmpp_tiny *x)
-{
-    return x->sasl.binding != XMPP_TINY_BINDING_NONE || !first_use(x);
-}
-
 static const char upgrade_names[] = "UPGR-SCRAM-SHA-256\0UPGR-SCRAM-SHA-512";
 
 /* The strongest hash for which the server wants a key that it has not got [XEP-0480]; 0, which is SHA-1:
- * none. Only with the password such a key can be made. */
+ * none. It takes a password to make one, and a bound channel to be sure that nobody in between gets it. */
 static unsigned upgrade_wanted(const struct xmpp_tiny *x)
 {
     unsigned best = 0;
     el e;
-    if (x->config->password == NULL || !mechanism_is_scram(x->sasl.mechanism))
+    if (x->config->password == NULL || x->sasl.binding == XMPP_TINY_BINDING_NONE || x->upgrade_failed)
         return 0;
     for (bool more = el_child(&x->sasl.list[0], "upgrade", NS_UPGRADE, &e); more;
          more = el_next(&e, NULL, NULL)) {
@@ -2547,7 +2537,7 @@ static unsigned upgrade_wanted(const struct xmpp_tiny *x)
         if (hash > best && hash > x->sasl.hash)
             best = hash;
     }
-    return vouched_for(x) ? best : 0;
+    return best;
 }
 
 /* Sends <auth/> [RFC6120 6.4.2] or <authenticate/> [XEP-0388 2.3] with the initial response. */
@@ -2560,9 +2550,9 @@ static int sasl_begin(struct xmpp_tiny *x)
     int err;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
-    err = choose_mechanism(s, c, known(x), first_use(x));
+    err = choose_mechanism(s, c, known(x), x->first_use);
     if (!err) {
-        if (sasl2 && !x->upgrade_failed)
+        if (sasl2)
             s->upgrade = (uint8_t)upgrade_wanted(x);
         err = sasl_lists(x);
     }
@@ -2631,7 +2621,7 @@ static APART int keep_condition(struct xmpp_tiny *x, const el *e, run ns, int er
 /* Asks what a new account needs. Only a server that somebody vouches for gets the password. */
 static int register_begin(struct xmpp_tiny *x)
 {
-    if (first_use(x))
+    if (x->first_use)
         return ERR(CERT_UNTRUSTED);
     own_text(x, "<iq type='get' id='" REGISTER_ID "'><query xmlns='" NS_REGISTER "'>");
     return own_send(x, "</query></iq>", XMPP_TINY_STATE_REGISTER);
@@ -2848,7 +2838,6 @@ static int sasl_continue(struct xmpp_tiny *x, const el *e)
         return ERR(UNEXPECTED);
     x->upgrade_failed = true; /* unless the login succeeds after all */
     s->flags |= SASL_UPGRADING;
-    s->flags &= (uint8_t)~SASL_KEYS_GIVEN;
     s->hash = s->upgrade;
     sasl_start(x, "next");
     out_attr_run(x, "task", wanted);
@@ -2861,8 +2850,9 @@ static int upgrade_begin(struct xmpp_tiny *x, const el *e)
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     uint32_t max = x->config->iterations_max ? x->config->iterations_max : 100000;
     el salt;
-    if (!is_upgrading(s) || !el_child(e, "salt", NS_SCRAM_UPGRADE, &salt))
+    if (!is_upgrading(s) || s->upgrade == 0 || !el_child(e, "salt", NS_SCRAM_UPGRADE, &salt))
         return ERR(UNEXPECTED);
+    s->upgrade = 0; /* one key for one login */
     tok_hold(&x->tok);
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
@@ -2890,6 +2880,8 @@ static int sasl_derived(struct xmpp_tiny *x)
 static int sasl_done(struct xmpp_tiny *x)
 {
     bool sasl2 = is_sasl2(&x->sasl), saved;
+    if (!sasl2 && !tok_idle(&x->tok))
+        return ERR(UNEXPECTED); /* what the server sent before the new stream belongs to none */
     x->flags |= F_AUTHENTICATED;
     if (is_upgrading(&x->sasl))
         x->upgrade_failed = false;
@@ -3839,7 +3831,7 @@ int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security)
     if (!(x->flags & F_TLS))
         return ERR(STATE);
     tls_security(x, security);
-    if (security->trust == XMPP_TINY_TRUST_FIRST_USE && !first_use(x))
+    if (security->trust == XMPP_TINY_TRUST_FIRST_USE && !x->first_use)
         security->trust = XMPP_TINY_TRUST_PIN;
     security->authenticated = x->flags & F_AUTHENTICATED;
     if (security->authenticated) {
@@ -3894,11 +3886,9 @@ int xmpp_tiny_ping(struct xmpp_tiny *x, str to, uint32_t timeout)
 
 int xmpp_tiny_change_password(struct xmpp_tiny *x, str password, uint32_t timeout)
 {
-    struct xmpp_tiny_security security;
-    tls_security(x, &security);
     if (!XMPP_TINY_ENABLE_REGISTER || password.len == 0 || x->jid.local.ptr == NULL)
         return ERR(ARGUMENT);
-    if (security.trust == XMPP_TINY_TRUST_FIRST_USE && x->sasl.binding == XMPP_TINY_BINDING_NONE)
+    if (x->first_use && x->sasl.binding == XMPP_TINY_BINDING_NONE)
         return ERR(CERT_UNTRUSTED);
     request_begin(x, "set", &x->jid.domain, timeout);
     put_account(x, &password);

@@ -649,6 +649,7 @@ struct xmpp_tiny {
     uint16_t port, next_request;
     uint8_t redirects;
     uint8_t name_len;    /* of the domain in A-labels, in the receive buffer; 0: it needs none */
+    bool first_use;      /* nobody vouches for the server but its key, which is new to us */
     bool keys_refused;   /* those in config.saved */
     bool upgrade_failed; /* the server wanted a key that we could not make */
     uint32_t deadline, write_deadline;
