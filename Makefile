@@ -70,11 +70,12 @@ include tests/lwip/lwip.mk
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
-E2E_SUITES = 'BUILD=$(BUILD) tests/e2e/chip_link.py' 'BUILD=$(BUILD) tests/e2e/chip.py' \
+E2E_SUITES = $(foreach t,chip_link chip chip_hostile,'BUILD=$(BUILD) tests/e2e/$(t).py') \
     $(foreach t,e2e/run e2e/hostile e2e/pledge e2e/modules certificates/run,'BUILD=$(BUILD)/san tests/$(t).py')
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
 CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/size --readme-check README.md' \
-    'tools/image --stack --check --readme-check README.md' 'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
+    'tools/image --stack --check --readme-check README.md' 'tools/price --check SECURITY.md' \
+    'tools/bench --verify' 'tools/symbols $(OBJECTS)' 'tools/format-check $(SOURCES)'
 
 SOURCES = $(wildcard *.[ch] port/*.[ch] examples/*.[ch] examples/*/*.[ch] tests/*.[ch] tests/*/*.[ch] bench/*.[ch])
 
