@@ -26,8 +26,6 @@ enum { STATE_CLOSED, STATE_OPENING, STATE_PLAIN, STATE_HANDSHAKE, STATE_SECURE, 
 
 #define OVERHEAD (XMPP_TINY_BEARSSL_IN_MIN - 512) /* of a record: 5 header, 8 nonce, 16 tag */
 
-#define RSA_MIN 2048 /* bits */
-
 #define RECORD_ALERT 21 /* record type [RFC5246 6.2.1] */
 
 /* ---- Errors ------------------------------------------------------------------------------------
@@ -419,7 +417,7 @@ static bool within_policy(const struct xmpp_tiny_bearssl *t)
         }
     }
     return engine->version_min == BR_TLS12 && engine->version_max == BR_TLS12 && !weak_hash(&engine->mhash) &&
-           !weak_hash(&x509->mhash) && (x509->irsa == NULL || x509->min_rsa_size >= RSA_MIN / 8 - 128);
+           !weak_hash(&x509->mhash) && (x509->irsa == NULL || x509->min_rsa_size >= 2048 / 8 - 128);
 }
 
 /* Sets the time that certificates are checked against; false if there is none, though they are. */

@@ -260,6 +260,12 @@ void xmpp_tiny_bearssl_wipe_(void *data, size_t len);
 #define XMPP_TINY_BEARSSL_APART_
 #endif
 
+/* Private: at least 2,048 bits. BearSSL counts in bytes, and there are 2,041 to 2,048 bits in 256 of them. */
+static inline bool xmpp_tiny_bearssl_long_(const br_rsa_public_key *key)
+{
+    return key->nlen > 2048 / 8 || (key->nlen == 2048 / 8 && key->n[0] >= 0x80);
+}
+
 /* Private: port/bearssl_leaf.c, the check of the server's certificate. */
 void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,
                                   const struct xmpp_tiny_bearssl_config *config);

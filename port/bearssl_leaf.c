@@ -177,7 +177,7 @@ static const char *above(const char *name)
     return name;
 }
 
-/* An IPv4 address is no DNS name: its last label is a number. [RFC9525 6.3] */
+/* An address is no DNS name: IPv6 has brackets, and the last label of IPv4 is a number. [RFC9525 6.3] */
 static bool is_address(const char *name)
 {
     const char *label = name, *at;
@@ -187,7 +187,7 @@ static bool is_address(const char *name)
     }
     for (at = label; *at >= '0' && *at <= '9'; at++) {
     }
-    return *at == '\0';
+    return *at == '\0' || *name == '[';
 }
 
 /* An identity begins, with this byte: what would it have to be? */
@@ -713,6 +713,10 @@ static unsigned end_chain(const br_x509_class **ctx)
 
     if ((leaf->flags & FLAG_BROKEN) != 0) {
         return BR_ERR_X509_UNEXPECTED;
+    }
+    if (leaf->minimal.pkey.key_type == BR_KEYTYPE_RSA &&
+        !xmpp_tiny_bearssl_long_(&leaf->minimal.pkey.key.rsa)) {
+        return BR_ERR_X509_WEAK_PUBLIC_KEY;
     }
     if (leaf->trust == XMPP_TINY_TRUST_PIN) {
         if (leaf->minimal.pkey.key_type == 0) {

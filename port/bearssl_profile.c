@@ -130,14 +130,12 @@ static void set_ciphers(br_ssl_engine_context *engine)
 }
 
 /* ---- Signatures --------------------------------------------------------------------------------
- * BearSSL does not look how long the key of an anchor is. */
-
-#define RSA_MIN 2048 /* bits */
+ * BearSSL looks at the keys that are sent, but not how long that of an anchor is. */
 
 static uint32_t rsa_verify(const unsigned char *signature, size_t len, const unsigned char *oid,
                            size_t hash_len, const br_rsa_public_key *key, unsigned char *hash)
 {
-    return key->nlen >= RSA_MIN / 8 ? RSA_VERIFY(signature, len, oid, hash_len, key, hash) : 0;
+    return xmpp_tiny_bearssl_long_(key) ? RSA_VERIFY(signature, len, oid, hash_len, key, hash) : 0;
 }
 
 /* ---- Profile -----------------------------------------------------------------------------------
@@ -168,6 +166,6 @@ void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_co
     if (XMPP_TINY_BEARSSL_ENABLE_RSA) {
         br_ssl_engine_set_rsavrfy(engine, rsa_verify);
         br_x509_minimal_set_rsa(x509, rsa_verify);
-        br_x509_minimal_set_minrsa(x509, RSA_MIN / 8);
+        br_x509_minimal_set_minrsa(x509, 2048 / 8);
     }
 }

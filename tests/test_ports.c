@@ -388,6 +388,7 @@ static void test_trust(void)
         {"odd names", pki_odd, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT_NAME, 46},
         {"odd wildcards", pki_odd, pki_eckey, pki_root, "x.im.test", XMPP_TINY_ERR_CERT_NAME, 46},
         {"an address among names", pki_odd, pki_eckey, pki_root, "127.0.0.1", XMPP_TINY_ERR_CERT_NAME, 46},
+        {"an IPv6 address among names", pki_odd, pki_eckey, pki_root, "[::1]", XMPP_TINY_ERR_CERT_NAME, 46},
         {"a wildcard over addresses", pki_odd, pki_eckey, pki_root, "10.0.0.1", XMPP_TINY_ERR_CERT_NAME, 46},
         {"NUL in a name", pki_zero, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT_NAME, 46},
         {"common name only", pki_nameless, pki_eckey, pki_root, "a.test", XMPP_TINY_ERR_CERT_NAME, 46},
@@ -404,6 +405,9 @@ static void test_trust(void)
         {"P-384", pki_p384, pki_ec384key, pki_root, "a.test", 0, 0},
         {"RSA", pki_rsa, pki_rsakey, pki_rsaroot, "a.test", 0, 0},
         {"an anchor with RSA of 1,024 bits", pki_below_weak, pki_rsakey, pki_weakroot, "a.test",
+         XMPP_TINY_ERR_CERT_UNTRUSTED, 48},
+        {"RSA of 2,047 bits", pki_nearly, pki_nearlykey, pki_rsaroot, "a.test", XMPP_TINY_ERR_CERT, 42},
+        {"an anchor with RSA of 2,047 bits", pki_below_nearly, pki_rsakey, pki_nearlyroot, "a.test",
          XMPP_TINY_ERR_CERT_UNTRUSTED, 48},
         {"by a CA for servers", pki_below_server, pki_eckey, pki_root, "a.test", 0, 0},
         {"the name of a CA", pki_below_server, pki_eckey, pki_root, "c.test", XMPP_TINY_ERR_CERT_NAME, 46},
@@ -1700,7 +1704,7 @@ static void test_config(void)
 static struct xmpp_tiny_bearssl_leaf_ leaf;
 
 /* Feeds one certificate in pieces; returns what BearSSL would be told. */
-static unsigned read_certificate(const uint8_t *der, size_t len, size_t piece)
+static long read_certificate(const uint8_t *der, size_t len, size_t piece)
 {
     static br_ssl_client_context client;
     size_t at;
@@ -1717,7 +1721,7 @@ static unsigned read_certificate(const uint8_t *der, size_t len, size_t piece)
         leaf.vtable->append(&leaf.vtable, der + at, piece < len - at ? piece : len - at);
     }
     leaf.vtable->end_cert(&leaf.vtable);
-    return leaf.vtable->end_chain(&leaf.vtable);
+    return (long)leaf.vtable->end_chain(&leaf.vtable);
 }
 
 static void trust_by(enum xmpp_tiny_trust trust)
@@ -1741,7 +1745,8 @@ static void test_damage(void)
 {
     static const enum xmpp_tiny_trust modes[] = {XMPP_TINY_TRUST_CA, XMPP_TINY_TRUST_PIN,
                                                  XMPP_TINY_TRUST_FIRST_USE};
-    uint32_t state = 1, round, accepted[3] = {0, 0, 0};
+    uint32_t state = 1, round;
+    long accepted[3] = {0, 0, 0};
     uint8_t der[1024], key[65];
     bool kept = true;
 
@@ -1750,7 +1755,7 @@ static void test_damage(void)
     memcpy(key, leaf.minimal.pkey.key.ec.q, sizeof key);
     for (round = 0; round < 6000; round++) {
         size_t mode = round % 3, len = tls.server.chain[0].data_len;
-        unsigned result;
+        long result;
         memcpy(der, tls.server.chain[0].data, len);
         state = state * 1664525U + 1013904223U;
         der[(state >> 8) % len] ^= (uint8_t)(1U << (state >> 29));
