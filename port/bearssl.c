@@ -515,7 +515,7 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
         return fail(t, XMPP_TINY_ERR_RANDOM, NULL);
     }
     br_ssl_engine_set_x509(engine, &t->leaf.vtable);
-    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION);
+    br_ssl_engine_add_flags(engine, BR_OPT_NO_RENEGOTIATION | BR_OPT_FAIL_ON_ALPN_MISMATCH);
     if (!t->spoke) {
         /* Direct TLS: this tells a server behind a shared port what follows. [XEP-0368] */
         t->alpn[0] = "xmpp-client";

@@ -65,10 +65,18 @@ static size_t ec_xoff(int curve, size_t *len)
     return curve_impl(curve)->xoff(curve, len);
 }
 
+/* With X25519 a server's point of small order makes a secret that everybody knows: zero. [RFC8422 5.11] */
 static uint32_t ec_mul(unsigned char *point, size_t point_len, const unsigned char *x, size_t x_len,
                        int curve)
 {
-    return curve_impl(curve)->mul(point, point_len, x, x_len, curve);
+    uint32_t done = curve_impl(curve)->mul(point, point_len, x, x_len, curve);
+    unsigned char bits = 0;
+
+    while (XMPP_TINY_BEARSSL_ENABLE_X25519 && curve == BR_EC_curve25519 && point_len > 0) {
+        point_len--;
+        bits |= point[point_len];
+    }
+    return done & (curve != BR_EC_curve25519 || bits != 0);
 }
 
 static size_t ec_mulgen(unsigned char *point, const unsigned char *x, size_t x_len, int curve)

@@ -47,7 +47,7 @@ class Presenting(Tls):
                        self.key_exchange(key=signer, algorithm=signer.algorithm), message("ServerHelloDone"))
         self.client_flight()
         self.finish()
-        while self.take().kind != DATA:
+        while self.take()[0] != DATA:
             pass
 
 
