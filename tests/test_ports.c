@@ -1096,23 +1096,26 @@ static void test_security_certificates(void)
     tls_close();
 }
 
-/* What the server's hello chooses is changed on its way. */
+/* What the server's hello chooses is changed on its way: a byte behind the session id, or one of the name of
+ * the protocol. */
 static void test_hello(void)
 {
     static const struct {
         const char *what, *detail;
-        size_t at; /* behind the session id */
+        size_t at;
         uint8_t value;
     } cases[] = {
         {"compression", "the server chose compression", 2, 1},
         {"a suite that was not offered", "the server chose a cipher suite that was not offered", 1, 0x13},
+        {"another protocol", "an unexpected message", 0, 'X'},
     };
+    static const char protocol[] = "xmpp-client";
     struct xmpp_tiny_stream *s = &tls.client.stream;
+    struct port_pipe *down = &tls.fake.down;
     const char *detail;
     size_t i;
 
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct port_pipe *down = &tls.fake.down;
         size_t at;
         tls_defaults();
         (void)tls_open(CONFORMANCE_MUTE);
@@ -1120,13 +1123,51 @@ static void test_hello(void)
         (void)s->ops->secure(s, xmpp_tiny_str("a.test"));
         tls.peer.peer.step(&tls.peer.peer);
         at = 5 + 4 + 2 + 32; /* headers of record and message, version, random */
-        must(down->begin == 0 && down->len > at + 40 && down->data[5] == 2, "ServerHello");
+        must(down->begin == 0 && down->len > 300 && down->data[5] == 2, "ServerHello");
         at += 1U + down->data[at] + cases[i].at;
+        if (cases[i].at == 0) {
+            while (at < 300 && memcmp(down->data + at, protocol, sizeof protocol - 1) != 0) {
+                at++;
+            }
+            must(at < 300, "the name of the protocol");
+        }
         down->data[at] = cases[i].value;
         equal("hello", cases[i].what, tls_secure("a.test", &detail), XMPP_TINY_ERR_TLS);
         yes(strcmp(detail, cases[i].detail) == 0, "hello: detail", cases[i].what);
         tls_close();
     }
+}
+
+/* Points of small order turn every key into zero. [RFC7748 6.1] */
+static void test_small_order(void)
+{
+    static const char *const points[] = {
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    };
+    static br_ssl_client_context client;
+    static br_x509_minimal_context x509;
+    uint8_t point[32], key[32];
+    size_t i;
+
+    br_ssl_client_zero(&client);
+    br_x509_minimal_init(&x509, &br_sha256_vtable, NULL, 0);
+    xmpp_tiny_bearssl_profile(&client, &x509);
+    memset(key, 0x42, sizeof key);
+    for (i = 0; i < sizeof points / sizeof points[0]; i++) {
+        must(unhex(points[i], point, sizeof point) == sizeof point, "a point");
+        equal("small order", points[i],
+              (long)client.eng.iec->mul(point, sizeof point, key, sizeof key, BR_EC_curve25519), 0);
+    }
+    memset(point, 0, sizeof point);
+    point[0] = 9;
+    equal("small order", "the base is none",
+          (long)client.eng.iec->mul(point, sizeof point, key, sizeof key, BR_EC_curve25519), 1);
 }
 
 /* Direct TLS names its protocol, STARTTLS does not. [XEP-0368] */
@@ -2114,6 +2155,7 @@ static void test_all(void)
     test_of_choice();
     test_security_certificates();
     test_hello();
+    test_small_order();
     test_start();
     test_identity();
     test_coalescing();
