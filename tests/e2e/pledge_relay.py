@@ -6,9 +6,9 @@ import contextlib
 import itertools
 import os
 import re
+import select
 import socket
 import ssl
-import threading
 
 from fake import Fake
 from harness import PATIENCE, Cli, same
@@ -33,45 +33,30 @@ class Relay(Fake):
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # with 1.3 Prosody offers no -PLUS
         with socket.create_connection((self.server.address, self.server.direct), PATIENCE) as plain, \
                 context.wrap_socket(plain, server_hostname=c.server_name) as upstream:
-            back = threading.Thread(target=self.hand_back, args=(upstream, c), daemon=True)
-            back.start()
-            handed = 0
-            try:
-                while True:
+            handed, back = 0, b""
+            while True:
+                ready = [end for end in (c.socket, upstream) if end.pending()] or \
+                    select.select((c.socket, upstream), (), (), PATIENCE)[0]
+                if c.socket in ready:
                     c.expect(".")
                     upstream.sendall(c.clear[handed:])
                     handed = c.at = len(c.clear)
-            finally:
-                wake(upstream)
-                back.join(PATIENCE)
+                else:
+                    more = upstream.recv(65536) if ready else b""
+                    back = self.hand_back(c, back + more, not more)
+                    if not more:
+                        c.notify()
+                        return
 
-    def hand_back(self, upstream, c):
-        data = b""
-        try:
-            while True:
-                more = upstream.recv(65536)
-                data += more
-                # An offer may come in pieces.
-                if more and data.count(b"<stream:features>") > data.count(b"</stream:features>"):
-                    continue
-                for pattern in self.without:
-                    data, count = pattern.subn(b"", data)
-                    self.kept += count
-                c.send(data)
-                data = b""
-                if not more:
-                    c.notify()
-                    return
-        except (OSError, ValueError):
-            pass  # either end is gone
-
-
-def wake(upstream):
-    """Ends a connection, and with it the wait of whoever reads from it."""
-    try:
-        upstream.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
+    def hand_back(self, c, data, last):
+        """Returns what has to wait: an offer may come in pieces."""
+        if not last and data.count(b"<stream:features>") > data.count(b"</stream:features>"):
+            return data
+        for pattern in self.without:
+            data, count = pattern.subn(b"", data)
+            self.kept += count
+        c.send(data)
+        return b""
 
 
 class RelayCases(Cases):
