@@ -145,11 +145,11 @@ struct xmpp_tiny_bearssl_config {
      * tool, `brssl ta FILE`; port/bearssl.mk builds it. */
     const br_x509_trust_anchor *anchors;
     size_t anchor_count;
-    /* SHA-256 hashes of public keys (SubjectPublicKeyInfo in DER), one of which the server's certificate
+    /* SHA-256 hashes of public keys (SubjectPublicKeyInfo in DER), 32 bytes each, one of which the server's
      * must have; several, so that keys can be replaced. With anchors both must hold. Without, the key is all
      * that counts, whatever name and dates the certificate bears: the choice of a device without CA or clock
      * [RFC7671 5.1]. `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform DER | sha256sum` */
-    const uint8_t (*pins)[32];
+    const uint8_t *pins; /* pin_count times 32 bytes */
     size_t pin_count;
     /* Instead of both: trust whoever comes first, if name and dates hold. xmpp_tiny_config.saved remembers
      * the key, and from then on no other will do. A man in the middle of the very first login is found out

@@ -694,12 +694,14 @@ static void end_cert(const br_x509_class **ctx)
 
 static bool pinned(const struct xmpp_tiny_bearssl_leaf_ *leaf)
 {
-    size_t i;
+    const uint8_t *pin = leaf->config->pins;
+    size_t left;
 
-    for (i = 0; i < leaf->config->pin_count; i++) {
-        if (memcmp(leaf->config->pins[i], leaf->spki, sizeof leaf->spki) == 0) {
+    for (left = leaf->config->pin_count; left > 0; left--) {
+        if (memcmp(pin, leaf->spki, sizeof leaf->spki) == 0) {
             return true;
         }
+        pin += sizeof leaf->spki;
     }
     return false;
 }

@@ -677,7 +677,6 @@ static void test_modes(void)
          42},
     };
     static uint8_t pins[2][32];
-    void *any = pins;
     const char *detail;
     size_t i, j;
 
@@ -693,7 +692,7 @@ static void test_modes(void)
         for (j = 0; j < 2 && cases[i].pins[j] != NULL; j++) {
             memcpy(pins[j], cases[i].pins[j], sizeof pins[j]);
         }
-        tls.config.pins = j > 0 ? any : NULL;
+        tls.config.pins = j > 0 ? pins[0] : NULL;
         tls.config.pin_count = j;
         tls.config.first_use = cases[i].mode == FIRST;
         tls.now = times[cases[i].when];
@@ -710,7 +709,7 @@ static void test_modes(void)
         tls_defaults();
         memcpy(pins[0], XMPP_TINY_BEARSSL_ENABLE_ECDSA ? pki_eckey_pin : pki_rsakey_pin, 32);
         pins[0][i / 8] ^= (uint8_t)(1U << i % 8);
-        tls.config.pins = any;
+        tls.config.pins = pins[0];
         tls.config.pin_count = 1;
         equal("modes", "all but a bit of the pin", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail),
               XMPP_TINY_ERR_PIN);
@@ -1713,14 +1712,14 @@ static void test_config(void)
     tls.config.pin_count = 1;
     equal("config", "first use, pins are missing", xmpp_tiny_bearssl_init(&t, &tls.config),
           XMPP_TINY_ERR_CONFIG);
-    tls.config.pins = &pki_eckey_pin;
+    tls.config.pins = pki_eckey_pin;
     equal("config", "first use and pins", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
     tls.config.first_use = false;
     equal("config", "pins", xmpp_tiny_bearssl_init(&t, &tls.config), 0);
     tls.config.pins = NULL;
     equal("config", "pins are missing", xmpp_tiny_bearssl_init(&t, &tls.config), XMPP_TINY_ERR_CONFIG);
     tls_defaults();
-    tls.config.pins = &pki_eckey_pin;
+    tls.config.pins = pki_eckey_pin;
     tls.config.pin_count = 1;
     equal("config", "anchors and pins", xmpp_tiny_bearssl_init(&t, &tls.config), 0);
     tls_defaults();
@@ -1773,7 +1772,7 @@ static void trust_by(enum xmpp_tiny_trust trust)
         tls.config.anchor_count = 0;
     }
     if (trust == XMPP_TINY_TRUST_PIN) {
-        tls.config.pins = &pki_eckey_pin;
+        tls.config.pins = pki_eckey_pin;
         tls.config.pin_count = 1;
     }
     tls.config.first_use = trust == XMPP_TINY_TRUST_FIRST_USE;

@@ -307,7 +307,7 @@ static void measure_client(const struct cli_check *c, enum check_transport trans
     m->error = v.error;
     second.config.anchors = NULL;
     second.config.anchor_count = 0;
-    second.config.pins = known->keys;
+    second.config.pins = known->keys[0];
     second.config.pin_count = m->key_count;
     if (m->key_count == 0 || !visit(c, transport, &second)) {
         report_client(transport, &v, NULL);

@@ -203,7 +203,7 @@ static bool set_up_tls(struct app *a)
         .in_size = o->tls_buffer,
         .out = a->tls_out,
         .out_size = out,
-        .pins = o->pins,
+        .pins = o->pins[0],
         .pin_count = o->pin_count,
         .first_use = o->first_use,
     };
