@@ -55,7 +55,7 @@ extern "C" {
 #define XMPP_TINY_ENABLE_REGISTER 1
 #endif
 /* 1: SASL2 [XEP-0388], with which a server that lacks the keys for a stronger mechanism can be given them
- * [XEP-0480], 0.9 KB */
+ * [XEP-0480], 1.3 KB */
 #ifndef XMPP_TINY_ENABLE_SASL2
 #define XMPP_TINY_ENABLE_SASL2 1
 #endif
