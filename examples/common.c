@@ -164,6 +164,50 @@ void example_print_error(const struct xmpp_tiny_error *error)
     (void)fputc('\n', stderr);
 }
 
+const char *example_trust_name(enum xmpp_tiny_trust trust)
+{
+    switch (trust) {
+    case XMPP_TINY_TRUST_CA:
+        return "ca";
+    case XMPP_TINY_TRUST_PIN:
+        return "pin";
+    case XMPP_TINY_TRUST_CA_PIN:
+        return "ca-pin";
+    case XMPP_TINY_TRUST_FIRST_USE:
+        return "first-use";
+    case XMPP_TINY_TRUST_NONE:
+        break;
+    }
+    return "none";
+}
+
+const char *example_binding_name(enum xmpp_tiny_binding binding)
+{
+    switch (binding) {
+    case XMPP_TINY_BINDING_TLS_UNIQUE:
+        return "tls-unique";
+    case XMPP_TINY_BINDING_TLS_SERVER_END_POINT:
+        return "tls-server-end-point";
+    case XMPP_TINY_BINDING_NONE:
+        break;
+    }
+    return "none";
+}
+
+void example_print_security(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_security s;
+    if (xmpp_tiny_security(x, &s) < 0)
+        return;
+    if (s.authenticated)
+        printf("authenticated by %s, channel binding %s\n", xmpp_tiny_mechanism_name(s.mechanism),
+               example_binding_name(s.binding));
+    else
+        printf("secured by %s: %s, %s, %s\n", example_trust_name(s.trust), s.version, s.suite,
+               s.key_exchange);
+    (void)fflush(stdout);
+}
+
 void example_wipe(void *secret, size_t len)
 {
     volatile unsigned char *p = secret;

@@ -36,6 +36,13 @@ void example_print_text(const char *text, size_t len);
 /* One line on stderr for an error: its name, its meaning, and what the peer or the port said. */
 void example_print_error(const struct xmpp_tiny_error *error);
 
+/* "ca", "pin", "ca-pin", "first-use" or "none"; "tls-unique", "tls-server-end-point" or "none". */
+const char *example_trust_name(enum xmpp_tiny_trust trust);
+const char *example_binding_name(enum xmpp_tiny_binding binding);
+
+/* One line on stdout: how the connection is protected; once logged in, how both sides proved it. */
+void example_print_security(struct xmpp_tiny *x);
+
 /* Overwrites secrets in a way the compiler must not leave out. */
 void example_wipe(void *secret, size_t len);
 

@@ -63,7 +63,9 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
     (void)user;
     if (event->kind == XMPP_TINY_EVENT_MESSAGE)
         return on_message(x, event);
-    if (event->kind == XMPP_TINY_EVENT_ONLINE) {
+    if (event->kind == XMPP_TINY_EVENT_SECURED || event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
+        example_print_security(x);
+    } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         online = true;
         printf("online as %.*s\n", (int)event->to.len, event->to.ptr);
     } else if (event->kind == XMPP_TINY_EVENT_ERROR) {

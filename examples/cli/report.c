@@ -6,6 +6,8 @@
 
 #include "report.h"
 
+#include "../common.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
@@ -127,40 +129,10 @@ void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str 
 
 /* ---- Security ---------------------------------------------------------------------------------- */
 
-static const char *trust_name(enum xmpp_tiny_trust trust)
-{
-    switch (trust) {
-    case XMPP_TINY_TRUST_CA:
-        return "ca";
-    case XMPP_TINY_TRUST_PIN:
-        return "pin";
-    case XMPP_TINY_TRUST_CA_PIN:
-        return "ca-pin";
-    case XMPP_TINY_TRUST_FIRST_USE:
-        return "first-use";
-    case XMPP_TINY_TRUST_NONE:
-        break;
-    }
-    return "none";
-}
-
-static const char *binding_name(enum xmpp_tiny_binding binding)
-{
-    switch (binding) {
-    case XMPP_TINY_BINDING_TLS_UNIQUE:
-        return "tls-unique";
-    case XMPP_TINY_BINDING_TLS_SERVER_END_POINT:
-        return "tls-server-end-point";
-    case XMPP_TINY_BINDING_NONE:
-        break;
-    }
-    return "none";
-}
-
 void cli_report_secured(const struct xmpp_tiny_security *security)
 {
     cli_report_begin("secured");
-    cli_report_str("trust", xmpp_tiny_str(trust_name(security->trust)));
+    cli_report_str("trust", xmpp_tiny_str(example_trust_name(security->trust)));
     cli_report_str("tls", xmpp_tiny_str(security->version));
     cli_report_str("suite", xmpp_tiny_str(security->suite));
     cli_report_str("key_exchange", xmpp_tiny_str(security->key_exchange));
@@ -178,7 +150,7 @@ void cli_report_authenticated(const struct xmpp_tiny_security *security, bool sa
 {
     cli_report_begin("authenticated");
     cli_report_str("mechanism", xmpp_tiny_str(xmpp_tiny_mechanism_name(security->mechanism)));
-    cli_report_str("binding", xmpp_tiny_str(binding_name(security->binding)));
+    cli_report_str("binding", xmpp_tiny_str(example_binding_name(security->binding)));
     cli_report_bool("saved", saved);
     cli_report_end();
 }
