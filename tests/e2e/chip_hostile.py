@@ -96,10 +96,10 @@ class Place(Fake):
         self.stay(c)
 
     def stay(self, c):
+        leave = self.leave = threading.Event()  # its own: the one before may not have noticed yet
         c.bind()
         c.expect("</presence>")
-        self.leave.wait()
-        self.leave.clear()
+        leave.wait()
         c.send("</stream:stream>")
 
     def change_to(self, script, certificate="a.test", first=lambda: None):
