@@ -1881,7 +1881,9 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         s->flags |= SASL_LISTS_PROVED;
     usable = s->offered & allowed & ~(binding == XMPP_TINY_BINDING_NONE ? SCRAM_PLUS : 0);
     if (usable == 0)
-        return ERR(MECHANISM);
+        return c->password == NULL && !(known && known->keys.iterations) && (s->offered & SCRAM_ALL)
+                   ? ERR(KEYS)
+                   : ERR(MECHANISM);
     do
         m--;
     while (!(usable & 1U << m));
@@ -1892,9 +1894,17 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
         s->flags |= SASL_Y;
     if ((s->flags & SASL_LISTS_PROVED) && m == MECHANISM(PLAIN))
         return ERR(DOWNGRADE);
-    if (known && (allowed & 1U << known->mechanism) &&
-        (m < known->mechanism || (s->binding > known->binding && has_binding(c->stream, known->binding))))
-        return ERR(DOWNGRADE);
+    if (known && known->mechanism) { /* what is allowed may have changed since, or the hash of the keys */
+        bool was_bound = known->mechanism >= MECHANISM(SCRAM_SHA_1_PLUS);
+        uint32_t held_to = allowed >> known->mechanism << known->mechanism;
+        if (m == MECHANISM(PLAIN))
+            held_to |= allowed & SCRAM_ALL; /* [XEP-0474 7] */
+        if (was_bound && m < MECHANISM(SCRAM_SHA_1_PLUS))
+            held_to |= allowed & SCRAM_PLUS;
+        if ((held_to && m < known->mechanism) ||
+            (s->binding > known->binding && has_binding(c->stream, known->binding)))
+            return ERR(DOWNGRADE);
+    }
     return 0;
 }
 
@@ -1906,9 +1916,10 @@ static int run_compare(run a, run b)
     return ((uint8_t)*a < RUN_END ? 0 : (uint8_t)*a) - ((uint8_t)*b < RUN_END ? 0 : (uint8_t)*b);
 }
 
-/* Writes what these children of an element say, in order, with 0x1E between. Returns the end, or NULL if it
- * would not come before limit. [XEP-0474 6.1] */
-static char *sorted(char *o, const char *limit, const el *list, const char *name)
+/* Writes what these children of an element say, in their attribute of that name or NULL: their text, in
+ * order, with 0x1E between: what counted when they were read, and nothing else. Returns the end, or NULL if
+ * it would not come before limit. [XEP-0474 6.1] */
+static char *sorted(char *o, const char *limit, const el *list, const char *name, const char *attr)
 {
     run last = NULL;
     for (;;) {
@@ -1916,9 +1927,9 @@ static char *sorted(char *o, const char *limit, const el *list, const char *name
         size_t copies = 0, len;
         el e;
         for (bool more = el_child(list, name, NULL, &e); more; more = el_next(&e, name, NULL)) {
-            run type = el_attr(&e, "type"), text = type ? type : el_text(&e);
-            int order = least ? run_compare(text, least) : -1;
-            if (order > 0 || (last && run_compare(text, last) <= 0))
+            run text = attr ? el_attr(&e, attr) : el_text(&e);
+            int order = text && least ? run_compare(text, least) : -1;
+            if (text == NULL || order > 0 || (last && run_compare(text, last) <= 0))
                 continue;
             copies = order ? 1 : copies + 1;
             least = text;
@@ -2135,7 +2146,7 @@ enum {             /* x->flags */
        F_REDIRECT = 64, /* connect again, elsewhere */
        F_ROOM = 128     /* the application waits for room */
 };
-enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_REGISTERED = 4 /* not a feature: done */ };
+enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: asked for one */ };
 
 #define BIND_ID     "bind"
 #define REGISTER_ID "register" /* of the question what is wanted; of what we give: */
@@ -2238,6 +2249,8 @@ static APART bool remember(struct xmpp_tiny *x)
     news |= put(saved->spki, now.spki, sizeof now.spki);
     news |= put(saved->certificate, now.certificate, sizeof now.certificate);
     if (s->mechanism > saved->mechanism) {
+        if (saved->mechanism == 0)
+            saved->binding = XMPP_TINY_BINDING_NONE; /* the application let it off */
         saved->mechanism = s->mechanism;
         news = true;
     }
@@ -2492,7 +2505,7 @@ static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
         int mechanism = list == 1 && run_is(el_name(&e), "mechanism") ? mechanism_number(el_text(&e)) : -1;
         if (mechanism >= 0)
             s->offered |= (uint16_t)(1U << mechanism);
-        if (list == 2)
+        if (list == 2 && run_is(el_name(&e), "channel-binding"))
             s->bindings |= (uint8_t)(1U << binding_number(el_attr(&e, "type")));
     }
     if (s->list[list - 1].at)
@@ -2508,10 +2521,10 @@ static int sasl_lists(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     char *from = x->tok.base, *limit = x->tok.limit, *o;
-    o = sorted(from, limit, &s->list[0], "mechanism");
+    o = sorted(from, limit, &s->list[0], "mechanism", NULL);
     if (o && s->list[1].at) {
         *o++ = 0x1F;
-        o = sorted(o, limit, &s->list[1], "channel-binding");
+        o = sorted(o, limit, &s->list[1], "channel-binding", "type");
     }
     if (o == NULL)
         return ERR(XML_LIMIT);
@@ -2606,6 +2619,8 @@ static void read_condition(struct xmpp_tiny_error *error, const el *e, run ns)
     get_attr(&error->type, e, "type");
     get(&error->condition, el_name(&c));
     get(&error->text, child_text(e, "text", ns));
+    if (error->text.ptr == NULL)
+        get(&error->text, child_text(e, "text", NULL)); /* SASL2 has its own [XEP-0388 2.6.2] */
 }
 
 /* The same, of what ends the connection: the unit stays for it. */
@@ -2636,30 +2651,16 @@ static void put_account(struct xmpp_tiny *x, const str *password)
     x->out.flags |= OUT_SECRET;
 }
 
-/* What the server wants must be what we have. */
-static bool register_possible(const el *query)
-{
-    static const char fields[] = "username\0password\0instructions";
-    unsigned wanted = 0;
-    el e;
-    for (bool more = el_child(query, NULL, NS_REGISTER, &e); more; more = el_next(&e, NULL, NS_REGISTER)) {
-        int field = row_of(fields, 3, el_name(&e));
-        if (field < 0)
-            return false;
-        wanted |= 1U << field;
-    }
-    return (wanted & 3) == 3;
-}
-
 /* An answer: what is wanted, or whether the account is there now. */
 static int register_answer(struct xmpp_tiny *x, const el *iq)
 {
     run type = el_attr(iq, "type");
-    bool asked = run_is(el_attr(iq, "id"), REGISTER_ID);
+    bool asked = !(x->features & FEATURE_ACCOUNT);
     str password = slice(x->config->password, strlen(x->config->password)), set = STR("set"),
         id = STR(ACCOUNT_ID);
     el e, conflict;
-    if (!el_is(iq, "iq", NS_CLIENT) || !(asked || run_is(el_attr(iq, "id"), ACCOUNT_ID)))
+    if (!el_is(iq, "iq", NS_CLIENT) ||
+        !run_is(el_attr(iq, "id"), x->features & FEATURE_ACCOUNT ? ACCOUNT_ID : REGISTER_ID))
         return ERR(UNEXPECTED);
     if (run_is(type, "error") && el_child(iq, "error", NULL, &e)) {
         if (!asked && el_child(&e, "conflict", NS_STANZA_ERRORS, &conflict))
@@ -2671,11 +2672,13 @@ static int register_answer(struct xmpp_tiny *x, const el *iq)
     if (!asked)
         return tell_kind(x, XMPP_TINY_EVENT_REGISTERED) ? sasl_begin(x) : 0;
     el_child(iq, "query", NS_REGISTER, &e);
-    if (!register_possible(&e)) {
+    /* What else is listed, some servers do not insist on: they will say. */
+    if (child_text(&e, "username", NULL) == NULL || child_text(&e, "password", NULL) == NULL) {
         get_child(&x->error.text, &e, "instructions");
         tok_hold(&x->tok);
         return ERR(REGISTER);
     }
+    x->features |= FEATURE_ACCOUNT;
     own_start(x, "iq", NULL);
     out_attr(x, "type", &set);
     out_attr(x, "id", &id);
@@ -2821,14 +2824,9 @@ static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 
 /* The login has succeeded, but the server wants a task done. We do what we have asked for. [XEP-0388 2.6.3]
  */
-static int sasl_continue(struct xmpp_tiny *x, const el *e)
+static int sasl_continue(struct xmpp_tiny *x, run wanted)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    el tasks, task;
-    run wanted;
-    el_child(e, "tasks", NS_SASL2, &tasks);
-    el_child(&tasks, "task", NS_SASL2, &task);
-    wanted = el_text(&task);
     if (s->upgrade == 0 || is_upgrading(s) || !(s->flags & SASL_VERIFIED) ||
         !run_is(wanted, nth(upgrade_names, s->upgrade - 1U))) {
         get(&x->error.condition, wanted);
@@ -2905,20 +2903,26 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
 {
     bool scram = mechanism_is_scram(x->sasl.mechanism), challenge = run_is(name, "challenge");
     str text;
-    el data = *e;
+    el data = *e, tasks, task;
+    run wanted;
     int err;
+    el_child(e, "tasks", NS_SASL2, &tasks);
+    el_child(&tasks, "task", NS_SASL2, &task);
+    wanted = el_text(&task); /* what is decoded in place is no tree any more */
     if (is_sasl2(&x->sasl) && !challenge)
         el_child(e, "additional-data", NS_SASL2, &data);
     err = sasl_text(x, &data, &text);
     if (!err && scram && (text.len || challenge))
         err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error.condition);
+    if (err == ERR(SERVER_PROOF) && x->config->password)
+        x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN; /* they may be damaged: the password tells */
     if (err)
         return err;
     if (challenge)
         return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
     if (scram && !(x->sasl.flags & SASL_VERIFIED))
         return ERR(SERVER_PROOF);
-    return is_sasl2(&x->sasl) && run_is(name, "continue") ? sasl_continue(x, e) : sasl_done(x);
+    return is_sasl2(&x->sasl) && run_is(name, "continue") ? sasl_continue(x, wanted) : sasl_done(x);
 }
 
 static int bind_result(struct xmpp_tiny *x, const el *iq)

@@ -235,7 +235,7 @@ def accounts():
                f"<iq type='error' id='ID'><error type='cancel'><not-allowed xmlns='{stanzas}'/></error></iq>",
                "REGISTER",
                condition="not-allowed")
-    for what, fields in (("more than a name and a password", "<username/><password/><email/>"), ("no password",
+    for what, fields in (("an e-mail address", "<email/>"), ("no password",
                                                                                                  "<username/>"),
                          ("nothing", "")):
         yield case("wants", query(fields), "REGISTER", variant=what)

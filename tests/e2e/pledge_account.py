@@ -123,11 +123,11 @@ class AccountCases(Cases):
 
 class ProsodyAccounts(AccountCases):
     def form(self):
-        """The server wants to know more than the client can tell; what it says of that is handed on."""
+        """The server insists on more than the client can tell; what it says of that is handed on."""
         with Cli(self.server, "--create-account", jid="new@form.a.test") as cli:
             error = cli.wait("error")
-            same("error", (error["name"], error.get("condition"), error["text"]), (
-                "REGISTER", None, "Choose a username and password for use with this service."))
+            same("error", (error["name"], error["condition"], error["text"]), (
+                "REGISTER", "not-acceptable", "Email: Required value missing"))
             cli.end(5)
             same("events", cli.kinds(), REFUSED)
 
