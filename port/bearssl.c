@@ -389,10 +389,12 @@ static const char *suite_name(uint16_t suite)
         return "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
     case BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:
         return "ECDHE_RSA_WITH_AES_128_GCM_SHA256";
+#if XMPP_TINY_BEARSSL_ENABLE_SHA384
     case BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:
         return "ECDHE_ECDSA_WITH_AES_256_GCM_SHA384";
     case BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384:
         return "ECDHE_RSA_WITH_AES_256_GCM_SHA384";
+#endif
     default:
         return NULL;
     }
