@@ -336,7 +336,8 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(CONNECTED)     /* the transport is open; nothing is encrypted yet */ \
     X(CHANGED)       /* the server's certificate is not the one in config.saved; the new one is in
                         xmpp_tiny_security(), and nothing was sent to it yet. If its key is another too, the
-                        connection ends with CERT_CHANGED unless XMPP_TINY_ACCEPT is returned */ \
+                        connection ends with CERT_CHANGED unless XMPP_TINY_ACCEPT is returned or
+                        the key is pinned */ \
     X(SECURED)       /* TLS is up and the server is who the JID's domain says: xmpp_tiny_security() */ \
     X(REGISTERED)    /* the account was created just now [XEP-0077] */ \
     X(AUTHENTICATED) /* both sides have proved themselves; saved: config.saved changed, store it now */ \
@@ -442,8 +443,9 @@ enum xmpp_tiny_mechanism {
 /* By what the server's identity is established. */
 enum xmpp_tiny_trust {
     XMPP_TINY_TRUST_NONE,
-    XMPP_TINY_TRUST_CA,       /* a trust anchor vouches for the certificate; name and dates hold */
-    XMPP_TINY_TRUST_PIN,      /* its key is one of those pinned; nothing else of the certificate counts */
+    XMPP_TINY_TRUST_CA,  /* a trust anchor vouches for the certificate; name and dates hold */
+    XMPP_TINY_TRUST_PIN, /* its key is one of those pinned; nothing else of the certificate counts. Or it is
+                            the one remembered from the first use, and name and dates hold */
     XMPP_TINY_TRUST_CA_PIN,   /* both */
     XMPP_TINY_TRUST_FIRST_USE /* nobody vouches for it; name and dates hold */
 };
@@ -542,7 +544,10 @@ struct xmpp_tiny_keys {
 
 /* What one login teaches the next. The application owns it and keeps it where it survives: all zero at
  * first, then stored as it is whenever AUTHENTICATED says `saved`, which is the one moment the client
- * changes it. Secret, because of the keys. What belongs to another account counts as empty.
+ * changes it. Secret, because of the keys. What belongs to another account counts as empty. Its size depends
+ * on XMPP_TINY_ENABLE_SHA512: store that too, begin anew where it differs, and write so that a power cut
+ * leaves the old or the new. To spare flash where each login has new keys, store only if what stands before
+ * them changed.
  *
  * With it a login needs no password as long as the server keeps salt and count (those that store plain
  * passwords make a new salt each time) and no key derivation; an offer weaker than it was is the error
@@ -562,7 +567,8 @@ struct xmpp_tiny_config {
     struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use */
     bool classic;                  /* log in as in RFC 6120 even if the server has SASL2 [XEP-0388] */
     bool create_account;           /* make the account with this password before logging in [XEP-0077],
-                                      unless saved knows that it is there; one that exists is no error.
+                                      unless saved knows that it is there; one that exists is no error,
+                                      and on first use none is made: CERT_UNTRUSTED.
                                       Wants XMPP_TINY_ENABLE_REGISTER */
     uint32_t mechanisms;           /* XMPP_TINY_ALLOW() bits; 0: the SCRAM family. The strongest that is both
                                       allowed and offered is tried, once. PLAIN, ANONYMOUS and EXTERNAL (which
@@ -666,8 +672,8 @@ struct xmpp_tiny {
 
 /* Prepares a client. The config is kept, not copied, and its stream must have been initialised before.
  * Returns 0, or CONFIG: a pointer that is marked so is NULL, a number is out of its range, the JID is
- * malformed or lacks its local part (which only ANONYMOUS does without), or there is no password, no keys
- * and no mechanism that does without.
+ * malformed, lacks its local part (which only ANONYMOUS does without) or has a domain that is none in DNS, or
+ * there is no password, no saved and no mechanism that does without.
  * When: before anything else, and again at any time while not connected, though there is no need. */
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config);
 

@@ -148,7 +148,9 @@ struct xmpp_tiny_bearssl_config {
     /* SHA-256 hashes of public keys (SubjectPublicKeyInfo in DER), 32 bytes each, one of which the server's
      * must have; several, so that keys can be replaced. With anchors both must hold. Without, the key is all
      * that counts, whatever name and dates the certificate bears: the choice of a device without CA or clock
-     * [RFC7671 5.1]. `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform DER | sha256sum` */
+     * [RFC7671 5.1]. `openssl x509 -pubkey -noout -in FILE | openssl pkey -pubin -outform DER | sha256sum`,
+     * or with `openssl dgst -sha256 -binary | xxd -i` behind it for C; `xmpp-tiny --check` shows it as spki.
+     */
     const uint8_t *pins; /* pin_count times 32 bytes */
     size_t pin_count;
     /* Instead of both: trust whoever comes first, if name and dates hold. xmpp_tiny_config.saved remembers
@@ -240,7 +242,9 @@ struct xmpp_tiny_bearssl {
 };
 
 /* Prepares a connection; then &t->stream is a stream with TLS. The config is kept, not copied.
- * Returns 0, or XMPP_TINY_ERR_CONFIG. When: before anything else, or after close(). */
+ * Returns 0, or XMPP_TINY_ERR_CONFIG: a pointer is missing, a buffer is too small, there is nobody to trust
+ * (neither anchors nor pins nor first_use), or first_use stands beside one of the others. When: before
+ * anything else, or after close(). */
 int xmpp_tiny_bearssl_init(struct xmpp_tiny_bearssl *t, const struct xmpp_tiny_bearssl_config *config);
 
 /* Hash functions, HMAC and PBKDF2 for xmpp_tiny_config.crypto. Stack on Cortex-M3, three quarters of it

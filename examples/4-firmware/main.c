@@ -69,7 +69,7 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
     if (event->kind == XMPP_TINY_EVENT_MESSAGE)
         return answer(event);
     if (event->kind == XMPP_TINY_EVENT_CHANGED)
-        return XMPP_TINY_ACCEPT; /* renewed, its key too: the CA vouches for it. Without a CA leave out */
+        return TAs_NUM > 0 ? XMPP_TINY_ACCEPT : 0; /* renewed: without a CA, nobody would vouch for it */
     if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         reading_at = board_now_ms();
         ping_at = reading_at + SENSOR_PING_MS;

@@ -81,13 +81,11 @@ class Federation:
                 cli.end(0)
 
     def ejabberd_agrees(self):
-        log = self.erl.log()
         for domain, inbound, outbound in (("erl.test", "EXTERNAL", "EXTERNAL"),
                                           ("erl-dialback.test", "EXTERNAL", "dialback")):
             for pattern in (rf"\(tls\|.*Accepted inbound s2s {inbound} authentication near.test -> {domain} ",
                             rf"\(tls\|.*Accepted outbound s2s {outbound} authentication {domain} -> near.test "):
-                if not re.search(pattern, log):
-                    raise Failure(f"ejabberd's log lacks {pattern}")
+                until(f"{pattern} in ejabberd's log", lambda pattern=pattern: re.search(pattern, self.erl.log()))
 
     def untrusted(self):
         """The far server's certificate is its own word alone."""
