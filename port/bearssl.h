@@ -4,8 +4,9 @@
  *
  * Memory: struct xmpp_tiny_bearssl is 7.2 KB on a 32-bit machine, 6.7 KB without SHA-384 and names of
  * certificates; the record buffers are yours, and the handshake takes 3.4 to 4.9 KB of stack. Nothing is
- * allocated. No call waits for the network, but secure() computes: one call may take as long as one elliptic
- * curve operation (tens of millions of instructions on a small core).
+ * allocated. No call waits for the network, but secure() computes: one call may take as long as the server's
+ * chain takes to verify, of which at most 10 authorities are looked at (tens of millions of instructions each
+ * on a small core).
  *
  * What a server must satisfy: TLS 1.2, ECDHE with an AEAD cipher, keys of RSA from 2,048 bits on or of the
  * curves below, SHA-256, -384 or -512. With trust anchors also:
@@ -253,7 +254,8 @@ extern const struct xmpp_tiny_crypto xmpp_tiny_bearssl_crypto;
 
 /* Chooses suites, curves and implementations as configured above. It is alone in port/bearssl_profile.c:
  * link a function of the same name instead to choose others. It may allow less than what is said at the top
- * of this file; if it allows more, secure() fails with BUG. */
+ * of this file; if it allows more versions, suites or hashes, or shorter keys, secure() fails with BUG. What
+ * the implementations that it names accept is its own to answer for. */
 void xmpp_tiny_bearssl_profile(br_ssl_client_context *client, br_x509_minimal_context *x509);
 
 /* Private: memset() that the compiler cannot leave out; and a function that has a frame of its own. */

@@ -14,7 +14,8 @@
  * It can only add refusals, with two exceptions: without anchors nobody has to vouch for the certificate,
  * and with pins alone nothing counts but the key that BearSSL read out of it.
  *
- * Bounds: certificates of 65,535 bytes; 16 bytes of an object identifier or a date are looked at.
+ * Bounds: certificates of 65,535 bytes, 10 authorities above the server's; 16 bytes of an object identifier
+ * or a date are looked at.
  */
 #include "port/bearssl.h"
 
@@ -596,6 +597,8 @@ static void start_chain(const br_x509_class **ctx, const char *name)
     leaf->minimal.vtable->start_chain(&leaf->minimal.vtable, NULL);
 }
 
+#define AUTHORITIES_MAX 10 /* each costs a signature before anybody vouches for it */
+
 /* The path ends where an anchor vouches, or at once if there is none; what is sent beyond does not count. */
 static void start_cert(const br_x509_class **ctx, uint32_t length)
 {
@@ -604,6 +607,10 @@ static void start_cert(const br_x509_class **ctx, uint32_t length)
 
     leaf->flags &= (uint8_t) ~(FLAG_READING | FLAG_TBS | FLAG_LIMITED);
     if (!first && ((leaf->trust & XMPP_TINY_TRUST_CA) == 0 || leaf->minimal.err != 0)) {
+        return;
+    }
+    if (leaf->minimal.num_certs > AUTHORITIES_MAX) {
+        leaf->flags |= FLAG_BROKEN;
         return;
     }
     leaf->flags |= length > 0xFFFF ? FLAG_READING | FLAG_BROKEN : FLAG_READING;

@@ -138,12 +138,17 @@ static void set_ciphers(br_ssl_engine_context *engine)
 }
 
 /* ---- Signatures --------------------------------------------------------------------------------
- * BearSSL looks at the keys that are sent, but not how long that of an anchor is. */
+ * BearSSL looks at the keys that are sent, but not how long that of an anchor is, nor at exponents: one as
+ * long as the modulus takes seconds, and a stranger's chain may hold many. */
+
+#define EXPONENT_MAX 4 /* bytes */
 
 static uint32_t rsa_verify(const unsigned char *signature, size_t len, const unsigned char *oid,
                            size_t hash_len, const br_rsa_public_key *key, unsigned char *hash)
 {
-    return xmpp_tiny_bearssl_long_(key) ? RSA_VERIFY(signature, len, oid, hash_len, key, hash) : 0;
+    return xmpp_tiny_bearssl_long_(key) && key->elen <= EXPONENT_MAX
+               ? RSA_VERIFY(signature, len, oid, hash_len, key, hash)
+               : 0;
 }
 
 /* ---- Profile -----------------------------------------------------------------------------------

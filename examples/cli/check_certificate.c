@@ -103,6 +103,15 @@ static const char *hash_name(int hash)
     return hash > 0 && hash <= br_sha512_ID ? names[hash] : "unknown";
 }
 
+/* BearSSL has stripped the zero bytes in front. */
+static unsigned rsa_bits(const br_rsa_public_key *key)
+{
+    unsigned bits = (unsigned)key->nlen * 8;
+    for (unsigned first = key->nlen > 0 ? key->n[0] : 0x80; first > 0 && first < 0x80; first <<= 1)
+        bits--;
+    return bits;
+}
+
 /* Leaves the texts empty for keys and signatures that BearSSL does not know. */
 static void describe(struct der leaf, struct check_certificate *c)
 {
@@ -113,7 +122,7 @@ static void describe(struct der leaf, struct check_certificate *c)
     if (key == NULL)
         return;
     if (key->key_type == BR_KEYTYPE_RSA)
-        (void)snprintf(c->key, sizeof c->key, "RSA %u", (unsigned)key->key.rsa.nlen * 8);
+        (void)snprintf(c->key, sizeof c->key, "RSA %u", rsa_bits(&key->key.rsa));
     else
         (void)snprintf(c->key, sizeof c->key, "%s", curve_name(key->key.ec.curve));
     int signer = br_x509_decoder_get_signer_key_type(&decoder);

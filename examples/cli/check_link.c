@@ -78,7 +78,8 @@ bool check_link_write(struct check_link *l, const void *data, size_t len)
 int check_link_read(struct check_link *l, void *buf, size_t size)
 {
     int got;
-    l->began = now_ms();
+    if (now_ms() - l->began >= l->timeout_ms)
+        return XMPP_TINY_IO_AGAIN; /* bytes that trickle do not buy time */
     do
         got = l->stream->ops->read(l->stream, buf, size);
     while (again(l, got, false));
@@ -174,6 +175,8 @@ static void add_feature(struct check_features *f, const struct tag *t, const cha
         f->required = true;
     else if (named(t, "register"))
         f->registration = true;
+    else if (named(t, "auth"))
+        f->legacy = true;
     else if (named(t, "mechanism"))
         add_word(f->mechanisms, sizeof f->mechanisms, (struct xmpp_tiny_str){text, strcspn(text, "<")});
     else if (named(t, "channel-binding"))

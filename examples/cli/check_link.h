@@ -31,6 +31,7 @@ void check_link_close(struct check_link *l);
 /* What a server says it can do. Lists are words between spaces. */
 struct check_features {
     bool seen, starttls, required, registration;
+    bool legacy; /* login without SASL [XEP-0078] */
     char mechanisms[512], bindings[256];
 };
 

@@ -166,17 +166,20 @@ static enum check_verdict starttls(const struct cli_check *c, struct why *w)
     return m->tls ? CHECK_HOLDS : CHECK_FAILS;
 }
 
-/* No way to log in before TLS. */
+/* No way to log in before TLS, or to show a password for an account to be made. */
 static enum check_verdict required(const struct cli_check *c, struct why *w)
 {
     const struct check_measured *m = &c->measured[CHECK_STARTTLS];
     if (!m->before.seen)
         return !m->reached && c->measured[CHECK_DIRECT].tls ? CHECK_HOLDS : CHECK_UNSEEN;
-    if (m->before.mechanisms[0] == '\0' && m->before.starttls) {
+    bool exposed = m->before.legacy || m->before.registration;
+    if (m->before.mechanisms[0] == '\0' && !exposed && m->before.starttls) {
         add(w, m->before.required ? "" : "nothing else is offered before");
         return CHECK_HOLDS;
     }
     add(w, m->before.mechanisms);
+    add(w, m->before.legacy ? "login without SASL" : "");
+    add(w, m->before.registration ? "registration" : "");
     return CHECK_FAILS;
 }
 
@@ -265,6 +268,10 @@ static enum check_verdict strong(const struct cli_check *c, const struct xmpp_ti
     if (error != 0 && xmpp_tiny_err_origin(error) == XMPP_TINY_ORIGIN_SASL && error != XMPP_TINY_ERR_AUTH) {
         add(w, xmpp_tiny_err_name(error));
         return CHECK_FAILS;
+    }
+    if (error != 0 && error != XMPP_TINY_ERR_AUTH && login == NULL) { /* a login that never ended */
+        add(w, xmpp_tiny_err_name(error));
+        return CHECK_UNSEEN;
     }
     enum check_verdict verdict = offered(c, "SCRAM-*", w);
     if (verdict == CHECK_HOLDS && login != NULL)

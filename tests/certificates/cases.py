@@ -424,6 +424,9 @@ def chains(p):
         line.insert(0, p.authority(f"Step {i}", line[0]))
     yield Case("three authorities", "server and three authorities", path, "ok", p.below(*line[-3:]))
     yield Case("ten authorities", "server and ten authorities", path, "ok", p.below(*line))
+    yield Case("eleven authorities", "server and eleven authorities", path, "CERT",
+               p.below(p.authority("Step 11", line[0]), *line),
+               why="each costs a signature before anybody vouches for the chain; ten is the bound")
     yield Case("authority missing", "server alone", "refuse 5280 6.1", "CERT_UNTRUSTED", shown())
     yield Case("middle one missing", "server and the upper of two authorities", "refuse 5280 6.1", "CERT",
                p.chain(p.server(dns("a.test"), issuer=line[-2]), middle))
@@ -494,6 +497,8 @@ def forms(p):
     yield Case("indefinite length", "BER", shape, "CERT", present(b"\x30\x80" + body + b"\0\0"))
     yield Case("padded length", "a length in four bytes where two do", shape, "CERT",
                present(b"\x30\x84\0\0" + data[2:4] + body))
+    yield Case("padded length, three bytes", "a length in three bytes where two do", shape, "CERT",
+               present(b"\x30\x83\0" + data[2:4] + body))
     yield Case("two algorithms", "signed with SHA-256, the signed part says SHA-384", "refuse 5280 4.1.1.2", "ok",
                p.usual(inner=algorithm(p.middle.key, "sha384")),
                why="BearSSL reads the outer one only and checks with that")
