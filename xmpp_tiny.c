@@ -1895,7 +1895,7 @@ static int choose_mechanism(struct xmpp_tiny_sasl_ *s, const struct xmpp_tiny_co
     if ((s->flags & SASL_LISTS_PROVED) && m == MECHANISM(PLAIN))
         return ERR(DOWNGRADE);
     if (known && known->mechanism) { /* what is allowed may have changed since, or the hash of the keys */
-        bool was_bound = known->mechanism >= MECHANISM(SCRAM_SHA_1_PLUS);
+        bool was_bound = SCRAM_PLUS & 1U << known->mechanism;
         uint32_t held_to = allowed >> known->mechanism << known->mechanism;
         if (m == MECHANISM(PLAIN))
             held_to |= allowed & SCRAM_ALL; /* [XEP-0474 7] */
@@ -2120,7 +2120,8 @@ static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
     str v;
     char name = scram_attr(&p, end, &v);
     if (name == 'e') {
-        *reason = v;
+        if (xml_text(v))
+            *reason = v;
         return ERR(AUTH);
     }
     if (name != 'v' || v.len != (size + 2) / 3 * 4 || base64_get(v, (char *)s->u) != (int)size ||
@@ -3126,7 +3127,7 @@ static struct xmpp_tiny_event *read_common(struct xmpp_tiny *x, const el *stanza
 static int8_t priority_of(str text)
 {
     uint32_t minus = text.len && text.ptr[0] == '-';
-    uint32_t n = number(slice(text.ptr + minus, text.len - minus), 127 + minus);
+    uint32_t n = text.len ? number(slice(text.ptr + minus, text.len - minus), 127 + minus) : 0;
     return (int8_t)(n == UINT32_MAX ? 0 : minus ? -(int32_t)n : (int32_t)n);
 }
 
@@ -3892,7 +3893,7 @@ int xmpp_tiny_change_password(struct xmpp_tiny *x, str password, uint32_t timeou
 {
     if (!XMPP_TINY_ENABLE_REGISTER || password.len == 0 || x->jid.local.ptr == NULL)
         return ERR(ARGUMENT);
-    if (x->first_use && x->sasl.binding == XMPP_TINY_BINDING_NONE)
+    if (x->state == XMPP_TINY_STATE_ONLINE && x->first_use && x->sasl.binding == XMPP_TINY_BINDING_NONE)
         return ERR(CERT_UNTRUSTED);
     request_begin(x, "set", &x->jid.domain, timeout);
     put_account(x, &password);

@@ -155,8 +155,8 @@ struct xmpp_tiny_bearssl_config {
     const uint8_t *pins; /* pin_count times 32 bytes */
     size_t pin_count;
     /* Instead of both: trust whoever comes first, if name and dates hold. xmpp_tiny_config.saved remembers
-     * the key, and from then on no other will do. A man in the middle of the very first login is found out
-     * only by a server with channel binding. */
+     * the key, and from then on no other will do; where that is lost, whoever comes next is trusted anew. A
+     * man in the middle of the very first login is found out only by a server with channel binding. */
     bool first_use;
     /* Record buffers. Servers are asked to keep to the largest of 512, 1,024, 2,048 and 4,096 bytes
      * that fits `in` with 29 bytes more [RFC6066 4]; not all do, and a record too large ends the connection
