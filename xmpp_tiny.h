@@ -45,6 +45,11 @@ extern "C" {
 #ifndef XMPP_TINY_MAX_REQUESTS /* iq requests that wait for an answer; 1..32; 28 bytes of RAM each */
 #define XMPP_TINY_MAX_REQUESTS 4
 #endif
+/* Bytes for what a server gives us to come back with: token, session, our JID, TLS session; 64..4,096. What
+ * does not fit is not used. 320 are enough for the servers that are known */
+#ifndef XMPP_TINY_MAX_TEXTS
+#define XMPP_TINY_MAX_TEXTS 320
+#endif
 #ifndef XMPP_TINY_ENABLE_SHA512 /* 1: SCRAM-SHA-512(-PLUS); 96 bytes of RAM, and what the hash costs */
 #define XMPP_TINY_ENABLE_SHA512 1
 #endif
@@ -54,10 +59,15 @@ extern "C" {
 #ifndef XMPP_TINY_ENABLE_REGISTER /* 1: accounts made and passwords changed in-band, 0.7 KB */
 #define XMPP_TINY_ENABLE_REGISTER 1
 #endif
-/* 1: SASL2 [XEP-0388], with which a server that lacks the keys for a stronger mechanism can be given them
- * [XEP-0480], 1.3 KB */
-#ifndef XMPP_TINY_ENABLE_SASL2
+#ifndef XMPP_TINY_ENABLE_SASL2 /* 1: SASL2 and Bind 2 [XEP-0388, XEP-0386] */
 #define XMPP_TINY_ENABLE_SASL2 1
+#endif
+#ifndef XMPP_TINY_ENABLE_FAST /* 1: logins by token [XEP-0484]; wants SASL2 */
+#define XMPP_TINY_ENABLE_FAST XMPP_TINY_ENABLE_SASL2
+#endif
+/* 1: a server that lacks the keys for a stronger mechanism can be given them [XEP-0480]; wants SASL2 */
+#ifndef XMPP_TINY_ENABLE_UPGRADE
+#define XMPP_TINY_ENABLE_UPGRADE XMPP_TINY_ENABLE_SASL2
 #endif
 #ifndef XMPP_TINY_ENABLE_NAMES /* 1: names of errors, states, events, 0.5 KB; 2: and sentences, 2.5 KB */
 #define XMPP_TINY_ENABLE_NAMES 1
@@ -78,6 +88,12 @@ extern "C" {
 #if XMPP_TINY_ENABLE_SASL2 < 0 || XMPP_TINY_ENABLE_SASL2 > 1
 #error "XMPP_TINY_ENABLE_SASL2 must be 0 or 1"
 #endif
+#if XMPP_TINY_ENABLE_FAST < 0 || XMPP_TINY_ENABLE_FAST > XMPP_TINY_ENABLE_SASL2
+#error "XMPP_TINY_ENABLE_FAST must be 0 or 1, and 0 without XMPP_TINY_ENABLE_SASL2"
+#endif
+#if XMPP_TINY_ENABLE_UPGRADE < 0 || XMPP_TINY_ENABLE_UPGRADE > XMPP_TINY_ENABLE_SASL2
+#error "XMPP_TINY_ENABLE_UPGRADE must be 0 or 1, and 0 without XMPP_TINY_ENABLE_SASL2"
+#endif
 #if XMPP_TINY_ENABLE_NAMES < 0 || XMPP_TINY_ENABLE_NAMES > 2
 #error "XMPP_TINY_ENABLE_NAMES must be 0, 1 or 2"
 #endif
@@ -85,14 +101,15 @@ extern "C" {
 #error "XMPP_TINY_ENABLE_TRACE must be 0 or 1"
 #endif
 
-#define XMPP_TINY_RX_MIN   1024  /* smallest receive buffer, bytes; 2,048 is comfortable */
-#define XMPP_TINY_RX_MAX   65535 /* largest */
-#define XMPP_TINY_TX_MIN   768   /* smallest transmit buffer, bytes; 1,024 is comfortable */
-#define XMPP_TINY_TX_MAX   65535 /* largest */
-#define XMPP_TINY_KEY_MAX  (XMPP_TINY_ENABLE_SHA512 ? 64 : 32) /* bytes of the longest hash in use */
-#define XMPP_TINY_SALT_MAX 64         /* longest salt that can be kept in struct xmpp_tiny_keys */
-#define XMPP_TINY_JID_MAX  3071       /* bytes of a full JID [RFC7622 3.1] */
-#define XMPP_TINY_FOREVER  UINT32_MAX /* xmpp_tiny_poll(): nothing to do until bytes arrive */
+#define XMPP_TINY_RX_MIN    1024  /* smallest receive buffer, bytes; 2,048 is comfortable */
+#define XMPP_TINY_RX_MAX    65535 /* largest */
+#define XMPP_TINY_TX_MIN    768   /* smallest transmit buffer, bytes; 1,024 is comfortable */
+#define XMPP_TINY_TX_MAX    65535 /* largest */
+#define XMPP_TINY_QUEUE_MIN 256   /* smallest part of it that is a queue */
+#define XMPP_TINY_KEY_MAX   (XMPP_TINY_ENABLE_SHA512 ? 64 : 32) /* bytes of the longest hash in use */
+#define XMPP_TINY_SALT_MAX  64         /* longest salt that can be kept in struct xmpp_tiny_keys */
+#define XMPP_TINY_JID_MAX   3071       /* bytes of a full JID [RFC7622 3.1] */
+#define XMPP_TINY_FOREVER   UINT32_MAX /* xmpp_tiny_poll(): nothing to do until bytes arrive */
 
 /* ---- Strings -----------------------------------------------------------------------------------
  * A slice: UTF-8 bytes that need not end in NUL. {NULL, 0} is "absent", a non-NULL ptr with len 0 is
@@ -123,6 +140,7 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(TEXT,           CALL,   "text is not UTF-8 or holds characters XML forbids", "") \
     X(TOO_BIG,        CALL,   "the stanza can never fit the transmit buffer", "") \
     X(STANZA,         CALL,   "a stanza came back as an error", "") \
+    X(SAVED,          CALL,   "what was saved is damaged, of another version or of another account", "") \
     /* network */ \
     X(LOOKUP,         NET,    "the host name could not be resolved", "") \
     X(CONNECT,        NET,    "no address of the host accepted a connection", "") \
@@ -158,6 +176,8 @@ bool xmpp_tiny_same(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(STREAM,         STREAM, "the server closed the stream with an error", "") \
     X(CLOSED,         STREAM, "the server closed the stream", "") \
     X(REDIRECT,       STREAM, "see-other-host names no usable host, or names one too often", "") \
+    X(ACK,            STREAM, "the server acknowledges what was never sent", "undefined-condition") \
+    X(ROLLBACK,       STREAM, "the session went on after it was saved: what came then is unknown", "undefined-condition") \
     X(REGISTER,       STREAM, "the server did not create the account", "") \
     X(BIND,           STREAM, "the server refused to bind a resource", "") \
     /* SASL */ \
@@ -245,6 +265,7 @@ enum xmpp_tiny_condition {
 /* clang-format off */
 #define XMPP_TINY_STATES(X) \
     X(OFF)        /* not connected */ \
+    X(WAIT)       /* the time of the next attempt to connect */ \
     X(OPEN)       /* the transport's connection */ \
     X(SECURE)     /* the TLS handshake */ \
     X(HEADER)     /* the server's stream header */ \
@@ -254,6 +275,7 @@ enum xmpp_tiny_condition {
     X(CHALLENGE)  /* the SASL challenge */ \
     X(KEYS)       /* our own key derivation */ \
     X(SUCCESS)    /* the SASL outcome */ \
+    X(RESUME)     /* the answer to the wish to resume the session */ \
     X(BIND)       /* the bound resource */ \
     X(ONLINE)     /* nothing: stanzas flow */ \
     X(CLOSE)      /* the server's closing tag */ \
@@ -340,8 +362,9 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
                         the key is pinned */ \
     X(SECURED)       /* TLS is up and the server is who the JID's domain says: xmpp_tiny_security() */ \
     X(REGISTERED)    /* the account was created just now [XEP-0077] */ \
-    X(AUTHENTICATED) /* both sides have proved themselves; saved: config.saved changed, store it now */ \
-    X(ONLINE)        /* to: our full JID; stanzas may be sent from now on */ \
+    X(AUTHENTICATED) /* both sides have proved themselves; saved: what is worth storing changed */ \
+    X(ONLINE)        /* to: our full JID; resumed: the session goes on. If not, it is a new one: nobody has
+                        seen presence from it, and requests of the old one were told as LOST */ \
     X(MESSAGE)       /* el from to id type subject body thread; error if type is "error" */ \
     X(PRESENCE)      /* el from to id type show status priority; error if type is "error" */ \
     X(ANSWER)        /* request el from id; error: code 0, the peer's stanza error, or TIMEOUT/LOST;
@@ -350,10 +373,15 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
                         answer that no request waits for (the iq was sent raw, or it comes too late, or
                         is forged: its sender proves nothing); error if type is "error" */ \
     X(SKIPPED)       /* a stanza exceeded a bound and was skipped: name from id type size, error */ \
-    X(ROOM)          /* after a call that returned AGAIN: the transmit buffer is empty */ \
+    X(ROOM)          /* after a call that returned AGAIN: there is room again */ \
+    X(DELIVERED)     /* tag: the server has taken over the stanza that bears it. Not told for tag 0 */ \
+    X(UNDELIVERED)   /* tag: that stanza is given up. It did not arrive, or nobody knows: the session it
+                        was sent in has ended without a word about it */ \
     X(ERROR)         /* error: why the connection is about to end */ \
-    X(CLOSED)        /* the connection has ended; always the last event after xmpp_tiny_connect();
-                        unsent: stanzas that were accepted but may not have left */
+    X(DISCONNECTED)  /* error: likewise, it has ended; wait: the next attempt begins in so many milliseconds */ \
+    X(CLOSED)        /* it has ended, and nothing is attempted; always the last event after
+                        xmpp_tiny_connect(); unsent: stanzas that wait for the session to be resumed, or
+                        without a queue those that were accepted but may not have left */
 /* clang-format on */
 
 enum xmpp_tiny_event_kind {
@@ -372,6 +400,9 @@ struct xmpp_tiny_event {
     uint16_t request;                           /* ANSWER: what xmpp_tiny_send() returned */
     uint16_t unsent;                            /* CLOSED */
     bool saved;                                 /* AUTHENTICATED */
+    bool resumed;                               /* ONLINE */
+    uint32_t tag;                               /* DELIVERED, UNDELIVERED */
+    uint32_t wait;                              /* DISCONNECTED */
     uint32_t size;                              /* SKIPPED: bytes as received */
     struct xmpp_tiny_error error;
 };
@@ -450,6 +481,13 @@ enum xmpp_tiny_trust {
     XMPP_TINY_TRUST_FIRST_USE /* nobody vouches for it; name and dates hold */
 };
 
+/* How a login went. */
+enum xmpp_tiny_via {
+    XMPP_TINY_VIA_CLASSIC, /* [RFC6120 6] */
+    XMPP_TINY_VIA_SASL2,   /* [XEP-0388] */
+    XMPP_TINY_VIA_FAST     /* by token [XEP-0484]; then mechanism is that of the login which got it */
+};
+
 /* How a connection is protected. */
 struct xmpp_tiny_security {
     /* From the TLS port. Texts are valid until the connection closes, and may be empty. */
@@ -461,6 +499,7 @@ struct xmpp_tiny_security {
     bool resumed;                         /* an earlier TLS session goes on */
     /* From the client: how both sides proved to know the password, once they have. */
     bool authenticated;
+    enum xmpp_tiny_via via;
     enum xmpp_tiny_mechanism mechanism;
     enum xmpp_tiny_binding binding;
 };
@@ -494,6 +533,16 @@ struct xmpp_tiny_stream_ops {
     int (*binding)(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out);
     /* Fills in what TLS knows of struct xmpp_tiny_security, which is zero. NULL where there is no TLS. */
     void (*security)(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *security);
+    /* What lets a later connection go on with this TLS session [RFC5246 7.3]: writes it to data (size bytes;
+     * at most 255 are asked for) and returns its length; 0 if there is none or it does not fit. It is secret.
+     * Called while the stream is open. NULL where sessions are not resumed. */
+    size_t (*save)(struct xmpp_tiny_stream *s, uint8_t *data, size_t size);
+    /* Before open(): the next secure() may go on with the session that save() wrote down, if everything that
+     * was checked then still holds; a server that does not know it any more gets a full handshake. spki and
+     * certificate are what security() told of it, 32 bytes each. All is copied. Data it cannot use are
+     * ignored. NULL together with save. */
+    void (*load)(struct xmpp_tiny_stream *s, const uint8_t *data, size_t len, const uint8_t *spki,
+                 const uint8_t *certificate);
     /* After FAILED: the fitting enum xmpp_tiny_err, and in *detail a static text or NULL. */
     int (*error)(struct xmpp_tiny_stream *s, const char **detail);
 };
@@ -542,21 +591,22 @@ struct xmpp_tiny_keys {
     uint8_t client_key[XMPP_TINY_KEY_MAX], server_key[XMPP_TINY_KEY_MAX];
 };
 
-/* What one login teaches the next. The application owns it and keeps it where it survives: all zero at
- * first, then stored as it is whenever AUTHENTICATED says `saved`, which is the one moment the client
- * changes it. Secret, because of the keys. What belongs to another account counts as empty. Its size depends
- * on XMPP_TINY_ENABLE_SHA512: store that too, begin anew where it differs, and write so that a power cut
- * leaves the old or the new. To spare flash where each login has new keys, store only if what stands before
- * them changed.
+/* What one connection teaches the next. The application owns it: all zero at first, kept as long as the
+ * client lives, and what outlives power-off is written by xmpp_tiny_save(). Secret, because of keys and
+ * token. What belongs to another account counts as empty.
  *
  * With it a login needs no password as long as the server keeps salt and count (those that store plain
- * passwords make a new salt each time) and no key derivation; an offer weaker than it was is the error
- * DOWNGRADE, another certificate the event CHANGED. To allow what is weaker after all, clear mechanism. */
+ * passwords make a new salt each time) and no key derivation, or it is done by token; a session is resumed;
+ * an offer weaker than it was is the error DOWNGRADE, another certificate the event CHANGED. To allow what is
+ * weaker after all, clear mechanism. */
 struct xmpp_tiny_saved {
     uint32_t account;                  /* whose; private */
     uint8_t spki[32], certificate[32]; /* the server's, as in struct xmpp_tiny_security */
     uint8_t mechanism, binding;        /* the strongest that was used */
+    uint8_t features, token;           /* what the server is able to; of what kind the token is; private */
+    uint8_t device[16];                /* names this device to the server [XEP-0388 2.3]; random */
     struct xmpp_tiny_keys keys;
+    uint8_t texts[XMPP_TINY_MAX_TEXTS]; /* private */
 };
 
 struct xmpp_tiny_config {
@@ -564,8 +614,11 @@ struct xmpp_tiny_config {
                                       a domain alone for ANONYMOUS */
     const char *password;          /* UTF-8; beyond ASCII as SASLprep would leave it. May be NULL with keys in
                                       saved (where they do not fit, the error is KEYS), EXTERNAL or ANONYMOUS */
-    struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use */
+    struct xmpp_tiny_saved *saved; /* NULL: nothing is remembered. Needed for trust on first use, and to
+                                      resume sessions and log in by token */
     bool classic;                  /* log in as in RFC 6120 even if the server has SASL2 [XEP-0388] */
+    bool no_pipelining;            /* wait for each answer even where it is known before [XEP-0509] */
+    bool carbons;                  /* have copies of what other devices of the account send [XEP-0280] */
     bool create_account;           /* make the account with this password before logging in [XEP-0077],
                                       unless saved knows that it is there; one that exists is no error,
                                       and on first use none is made: CERT_UNTRUSTED.
@@ -582,12 +635,18 @@ struct xmpp_tiny_config {
     const struct xmpp_tiny_platform *platform;
     const struct xmpp_tiny_crypto *crypto;
 
-    void *rx;       /* receive buffer, the application's, not read or written by it while connected */
-    size_t rx_size; /* XMPP_TINY_RX_MIN..XMPP_TINY_RX_MAX bytes: the largest stanza that is not
-                       skipped, in compact form, plus some 300 bytes */
-    void *tx;       /* transmit buffer, likewise */
-    size_t tx_size; /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
-                       sent, plus 192 bytes */
+    void *rx;          /* receive buffer, the application's, not read or written by it while connected */
+    size_t rx_size;    /* XMPP_TINY_RX_MIN..XMPP_TINY_RX_MAX bytes: the largest stanza that is not
+                          skipped, in compact form, plus some 300 bytes */
+    void *tx;          /* transmit buffer, likewise */
+    size_t tx_size;    /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
+                          sent, plus 200 bytes; with a queue, that and XMPP_TINY_TX_MIN at least */
+    size_t queue_size; /* 0, or so many bytes of tx hold stanzas until the server has them [XEP-0198], each
+                          with 7 bytes more: sessions are resumed, nothing is lost, and stanzas may be sent
+                          at any time: they leave when they can. XMPP_TINY_QUEUE_MIN at least */
+    bool resend;       /* what a session that could not be resumed left behind is sent again in the next,
+                          though some of it may have arrived; else, and if it was loaded, it is UNDELIVERED.
+                          Answers and requests are never sent again */
 
     xmpp_tiny_event_fn event;                 /* never NULL */
     const struct xmpp_tiny_handler *handlers; /* handler_count entries; first match wins */
@@ -599,8 +658,20 @@ struct xmpp_tiny_config {
     uint32_t iterations_max;   /* most PBKDF2 iterations a server may ask for; default 100,000; at
                                   least 4,096 */
     uint32_t iterations_slice; /* most iterations in one poll; default 256; any number */
-    uint8_t redirects_max;     /* see-other-host followed in a row while logging in; default 2; 255: none.
-                                  Once online it is an error like others: condition and text are told */
+    uint8_t redirects_max;     /* see-other-host followed in a row; default 2; 255: none. Once online it is
+                                  followed only with keep */
+
+    bool keep;             /* connect again by itself, but not after errors that this cannot mend: a wrong
+                              password, a certificate, a policy, another client with our resource */
+    uint32_t retry_ms;     /* first wait before that, doubled with each failure, of which between half and
+                              all is waited; back to the first after something was delivered or answered;
+                              default 2,000 */
+    uint32_t retry_max_ms; /* longest; default 300,000 */
+    uint32_t ping_ms;      /* after so long without a byte from the server it is asked whether it is there
+                              [XEP-0198, XEP-0199], and has timeout_ms to answer. Less after a link that
+                              died silently, and slowly back. default 300,000; XMPP_TINY_FOREVER: never */
+    uint32_t space_ms;     /* after so long without a byte to the server one is sent [RFC6120 4.6.1];
+                              default: only as the server wants it [XEP-0478]; XMPP_TINY_FOREVER: never */
 };
 
 /* ---- Context -----------------------------------------------------------------------------------
@@ -625,11 +696,20 @@ struct xmpp_tiny_tok_ {
 };
 struct xmpp_tiny_out_ {
     char *buf;
-    uint16_t size, begin, commit, end; /* sent .. committed .. being written */
-    uint16_t stanzas;                  /* committed since the buffer was last empty */
+    uint16_t size, begin, next, commit, end; /* kept until acknowledged .. due .. being written */
+    uint16_t gone;                           /* bytes of the entry at next that have been sent */
+    uint32_t tag, max;                       /* of the next stanza; the largest the server takes, 0: any */
     int8_t error;
     uint8_t depth, flags, request, carry_len, carry[3];
     const char *names[6];
+};
+struct xmpp_tiny_link_ {
+    uint8_t flags, offers, attempts, found; /* found: what waits behind the unit that is held */
+    uint16_t covered;                       /* entries that the answer to an ask acknowledges */
+    uint16_t held_at;                       /* where the unit is that is held */
+    uint32_t in, acked;                     /* stanzas handled by us, by the server [XEP-0198 4] */
+    uint32_t heard, spoke, ask_at, ping_ms, space_ms;
+    uint8_t ping[8]; /* id of our own */
 };
 struct xmpp_tiny_sasl_ {
     uint8_t mechanism, binding, bindings, flags, hash, upgrade;
@@ -659,6 +739,7 @@ struct xmpp_tiny {
     bool keys_refused;   /* those in config.saved */
     bool upgrade_failed; /* the server wanted a key that we could not make */
     uint32_t deadline, write_deadline;
+    struct xmpp_tiny_link_ link;
     struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_str host, bound;
     struct xmpp_tiny_jid jid; /* of the configuration */
@@ -677,8 +758,8 @@ struct xmpp_tiny {
  * When: before anything else, and again at any time while not connected, though there is no need. */
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config);
 
-/* Starts to connect. Returns 0, or STATE. Events follow from xmpp_tiny_poll(); the last is
- * CLOSED. When: not connected; not from inside a callback. */
+/* Starts to connect, or ends the wait for the next attempt. Returns 0, or STATE. Events follow from
+ * xmpp_tiny_poll(); the last is CLOSED. When: not connected; not from inside a callback. */
 int xmpp_tiny_connect(struct xmpp_tiny *x);
 
 /* Does what can be done now: moves bytes, handles a few received stanzas or one slice of key
@@ -692,6 +773,36 @@ uint32_t xmpp_tiny_poll(struct xmpp_tiny *x);
  * timeout_ms and 3 seconds at most. Stanzas may still come until CLOSED; sending returns STATE, iq requests
  * are not answered any more. Returns 0, or STATE when there is nothing to end. */
 int xmpp_tiny_disconnect(struct xmpp_tiny *x);
+
+/* Ends the connection but not the session, which the server keeps for a time, often some minutes: the
+ * next connect resumes it. Requests end as LOST. Otherwise as xmpp_tiny_disconnect(); where the session
+ * cannot be resumed, the same. */
+int xmpp_tiny_suspend(struct xmpp_tiny *x);
+
+/* Writes all that one needs to go on after power-off: what config.saved holds, the session, and what the
+ * queue holds. Returns the length, or TOO_BIG. Without stanzas some 500 bytes with the defaults, at most
+ * XMPP_TINY_SAVE_MAX; a stanza takes 7 bytes, and its own length if that fits too: else it is UNDELIVERED
+ * after a load unless the server has it. Secret. May be called at any moment, also in a callback; between two
+ * saves the client makes sure that a session which went on after the first is recognised: ROLLBACK.
+ * When: after xmpp_tiny_init(), with config.saved. */
+#define XMPP_TINY_SAVE_MAX (sizeof(struct xmpp_tiny_saved) + 24)
+int xmpp_tiny_save(struct xmpp_tiny *x, void *blob, size_t size);
+
+/* Takes up what was saved, and wipes nothing: whoever loads the same blob twice is told by the error
+ * ROLLBACK, then has a new session. Returns 0, or SAVED if the blob is damaged, of another version or build,
+ * or of another account: then nothing changed, and a login from the beginning follows. TOO_BIG: the queue is
+ * too small for its stanzas. When: after xmpp_tiny_init(), before anything was sent or connected. */
+int xmpp_tiny_load(struct xmpp_tiny *x, const void *blob, size_t len);
+
+/* True when xmpp_tiny_save() would write something that the last one did not. */
+bool xmpp_tiny_changed(const struct xmpp_tiny *x);
+
+/* The next login by token is the last: the server forgets the token, and so do we [XEP-0484 3.6]. */
+void xmpp_tiny_forget(struct xmpp_tiny *x);
+
+/* Whether anybody looks at what arrives [XEP-0352]. An inactive client is sent what matters, the rest when
+ * it is active again. Holds until it is changed, over connections; active at first. */
+void xmpp_tiny_active(struct xmpp_tiny *x, bool active);
 
 enum xmpp_tiny_state xmpp_tiny_state(const struct xmpp_tiny *x);
 const char *xmpp_tiny_state_name(enum xmpp_tiny_state state);
@@ -714,9 +825,16 @@ int xmpp_tiny_mechanism_number(const char *name);
 /* ---- Sending -----------------------------------------------------------------------------------
  * A stanza is accepted whole or not at all. Returns 0 (or a request's number) when it was accepted;
  * AGAIN when the transmit buffer is too full now (EVENT_ROOM tells when to try again); TOO_BIG when it
- * does not fit an empty one; TEXT when a string is not fit for XML; ARGUMENT; STATE when not online. Order is
- * kept. Absent strings leave their element or attribute out. [RFC6120 8]
- * Bytes leave in the next xmpp_tiny_poll(): after sending from the main loop, poll before you sleep. */
+ * does not fit an empty one or is larger than the server takes [XEP-0478]; TEXT when a string is not fit for
+ * XML; ARGUMENT; STATE when not online, or with a queue, when it is closing. Order is kept. Absent strings
+ * leave their element or attribute out. [RFC6120 8] Bytes leave in the next xmpp_tiny_poll(): after sending
+ * from the main loop, poll before you sleep.
+ *
+ * With a queue, each accepted stanza ends in one event: DELIVERED if it bears a tag, or UNDELIVERED. A server
+ * without stream management is asked by XEP-0199 pings instead: what it answers, it has read. */
+
+/* The next call that sends or begins a stanza gives it this tag, whether it succeeds or not. Not 0. */
+void xmpp_tiny_tag(struct xmpp_tiny *x, uint32_t tag);
 
 struct xmpp_tiny_message {
     struct xmpp_tiny_str to, type, id, subject, body, thread; /* type absent: "normal" */
