@@ -11,8 +11,8 @@
  * first, the next at the second and so on.
  *
  * In every run: nothing but stream header, STARTTLS and stream error leaves before SECURED, no stanza
- * before ONLINE; CLOSED comes once and last; the trace holds no password, and after CLOSED neither the
- * context nor the buffers hold the password or a key made from it.
+ * before ONLINE, or with a queue before AUTHENTICATED; CLOSED comes once and last; the trace holds neither
+ * password nor token, and after CLOSED neither do the context and the buffers, nor a key made from them.
  *
  * Names here begin with g_ because the library's own file is included at the end.
  */
@@ -294,6 +294,7 @@ static void g_book_free(struct g_book *b)
 
 #define G_SECRETS 16
 #define G_ACTIONS 8
+#define G_BLOBS   4
 
 struct g_run {
     const struct g_book *book;
@@ -311,12 +312,18 @@ struct g_run {
     struct xmpp_tiny_platform platform;
     struct xmpp_tiny_saved saved;
     char *rx, *tx;
-    bool initialised, dirty, hold, secured, online, connected, no_random;
-    uint32_t now, wait, rounds;
+    bool initialised, dirty, hold, secured, authenticated, online, connected, no_random;
+    uint32_t now, wait, pause, rounds;
     unsigned numbers, connects, closes;
+    int unfit; /* what xmpp_tiny_init() returned */
     /* what came of it */
     struct g_text events, out, pending, clear, early, trace, error;
     struct g_text actions[G_ACTIONS];
+    struct g_text loaded; /* by the TLS port: a session to go on with */
+    struct {
+        char name[16];
+        struct g_text data;
+    } blobs[G_BLOBS];
     struct {
         char data[64];
         size_t len;
@@ -373,9 +380,10 @@ static void g_list(struct g_text *to, const char *words, const char *head, const
 
 static void g_digest(struct g_text *to, const char *hash, const char *text, size_t len);
 static void g_salted(struct g_run *r, struct g_text *to, char *args);
+static void g_ht(struct g_run *r, struct g_text *to, char *args);
 
-/* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "salted HASH SALT COUNT", "repeat N TEXT", "mechanisms A B",
- * "bindings A B", or the name of a variable. */
+/* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "salted HASH SALT COUNT", "ht WHO TOKEN BINDING",
+ * "repeat N TEXT", "mechanisms A B", "bindings A B", or the name of a variable. */
 static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, size_t len)
 {
     const char *value = NULL;
@@ -394,6 +402,8 @@ static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, siz
         g_digest(to, inner.ptr + 7, text, (size_t)(inner.ptr + inner.len - text));
     } else if (g_begins(inner.ptr, "salted ")) {
         g_salted(r, to, inner.ptr + 7);
+    } else if (g_begins(inner.ptr, "ht ")) {
+        g_ht(r, to, inner.ptr + 3);
     } else if (g_begins(inner.ptr, "mechanisms")) {
         g_list(to, inner.ptr + 10, "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>", "<mechanism>",
                "</mechanism>", "</mechanisms>");
@@ -498,7 +508,10 @@ static void g_rounds(enum xmpp_tiny_hash h, const void *key, size_t key_len, uin
 
 static void g_secret(struct g_run *r, const void *data, size_t len)
 {
-    if (r->secret_count == G_SECRETS)
+    for (size_t i = 0; i < r->secret_count; i++)
+        if (r->secrets[i].len == len && memcmp(r->secrets[i].data, data, len) == 0)
+            return;
+    if (r->secret_count == G_SECRETS || len > sizeof r->secrets[0].data)
         return;
     memcpy(r->secrets[r->secret_count].data, data, len);
     r->secrets[r->secret_count++].len = len;
@@ -579,6 +592,27 @@ static void g_salted(struct g_run *r, struct g_text *to, char *args)
     g_base64(to, t, g_hash_size(h));
 }
 
+/* Initiator or Responder, a token, the channel binding, which may be empty: the bytes by which both prove
+ * that they know the token. [draft-schmaus-kitten-sasl-ht 3] */
+static void g_ht(struct g_run *r, struct g_text *to, char *args)
+{
+    char *token = strchr(args, ' '), *binding = token ? strchr(token + 1, ' ') : NULL;
+    struct xmpp_tiny_str parts[2];
+    uint8_t mac[32];
+    if (token == NULL) {
+        g_fail(r, "ht needs Initiator or Responder, and a token", NULL, args);
+        return;
+    }
+    *token++ = 0;
+    if (binding)
+        *binding++ = 0;
+    parts[0] = xmpp_tiny_str(args);
+    parts[1] = xmpp_tiny_str(binding ? binding : "");
+    g_secret(r, token, strlen(token));
+    xmpp_tiny_bearssl_crypto.hmac(XMPP_TINY_SHA256, token, strlen(token), parts, 2, mac);
+    g_add(to, (const char *)mac, sizeof mac);
+}
+
 /* scram HASH CLIENT-FIRST-BARE SERVER-FIRST CLIENT-FINAL-WITHOUT-PROOF: makes {first}, {challenge},
  * {final}, {proof} and {signature}. [RFC5802 3] */
 static void g_scram(struct g_run *r, char *args)
@@ -632,15 +666,18 @@ static uint32_t g_now_ms(void *ctx)
     return ((struct g_run *)ctx)->now;
 }
 
-/* A nonce of 18 bytes counts up from 0; any other number is one byte over and over: 1, 2, 3 ... */
+/* A nonce of 18 bytes counts up from 0; any other number is one byte over and over: 1, 2, 3 ..., or that of
+ * the setting random. */
 static bool g_random(void *ctx, void *buf, size_t len)
 {
     struct g_run *r = ctx;
+    const char *byte = g_get(&r->settings, "random", 6);
+    unsigned value = byte ? (unsigned)strtoul(byte, NULL, 10) : r->numbers + 1;
     if (r->no_random)
         return false;
-    r->numbers += len != 18;
+    r->numbers += len != 18 && byte == NULL;
     for (size_t i = 0; i < len; i++)
-        ((uint8_t *)buf)[i] = (uint8_t)(len == 18 ? i : r->numbers);
+        ((uint8_t *)buf)[i] = (uint8_t)(len == 18 ? i : value);
     return true;
 }
 
@@ -660,12 +697,19 @@ static int g_no_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
     return XMPP_TINY_IO_FAILED;
 }
 
+/* The setting session is what TLS goes on with if the last connection saved the same. */
+static bool g_goes_on(const struct g_run *r)
+{
+    const char *session = g_get(&r->settings, "session", 7);
+    return session && r->loaded.len && strcmp(r->loaded.ptr, session) == 0;
+}
+
 static int g_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, uint8_t *out)
 {
     const char *name = type == XMPP_TINY_BINDING_TLS_UNIQUE ? "unique" : "endpoint";
     const char *data = g_get(&g_playing->settings, name, strlen(name));
     (void)s;
-    if (data == NULL)
+    if (data == NULL || (type == XMPP_TINY_BINDING_TLS_UNIQUE && g_goes_on(g_playing)))
         return XMPP_TINY_IO_FAILED;
     memcpy(out, data, strlen(data));
     return (int)strlen(data);
@@ -685,11 +729,36 @@ static void g_security(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *se
             security->trust = (enum xmpp_tiny_trust)i;
     memset(security->spki, key ? *key : 0, sizeof security->spki);
     memset(security->certificate, certificate ? *certificate : 0, sizeof security->certificate);
+    security->resumed = g_goes_on(g_playing);
+}
+
+static size_t g_save(struct xmpp_tiny_stream *s, uint8_t *data, size_t size)
+{
+    const char *session = g_get(&g_playing->settings, "session", 7);
+    size_t len = session ? strlen(session) : 0;
+    (void)s;
+    if (size > 128)
+        g_fail(g_playing, "asks for a TLS session of more than 128 bytes", NULL, NULL);
+    if (len > size)
+        return 0;
+    memcpy(data, session ? session : "", len);
+    return len;
+}
+
+static void g_load(struct xmpp_tiny_stream *s, const uint8_t *data, size_t len, const uint8_t *spki,
+                   const uint8_t *certificate)
+{
+    (void)s;
+    if (memcmp(spki, g_playing->saved.spki, 32) != 0 ||
+        memcmp(certificate, g_playing->saved.certificate, 32) != 0)
+        g_fail(g_playing, "loads a TLS session of another server", NULL, NULL);
+    g_playing->loaded.len = 0;
+    g_add(&g_playing->loaded, (const char *)data, len);
 }
 
 /* What the engine must not call is missing. */
 static const struct xmpp_tiny_stream_ops g_ops = {
-    .secure = g_no_secure, .binding = g_binding, .security = g_security};
+    .secure = g_no_secure, .binding = g_binding, .security = g_security, .save = g_save, .load = g_load};
 
 /* ---- Events ---- */
 
@@ -741,6 +810,7 @@ static void g_event_text(struct g_text *t, struct xmpp_tiny *x, const struct xmp
             g_adds(t, " ");
             g_adds(t, xmpp_tiny_mechanism_name(security.mechanism));
             g_adds(t, bindings[security.binding]);
+            g_adds(t, security.via == XMPP_TINY_VIA_FAST ? " fast" : "");
         }
         g_adds(t, e->saved ? " saved" : "");
         break;
@@ -751,6 +821,7 @@ static void g_event_text(struct g_text *t, struct xmpp_tiny *x, const struct xmp
         break;
     case XMPP_TINY_EVENT_ONLINE:
         g_field(t, "to", e->to);
+        g_adds(t, e->resumed ? " resumed" : "");
         break;
     case XMPP_TINY_EVENT_MESSAGE:
     case XMPP_TINY_EVENT_PRESENCE:
@@ -787,7 +858,13 @@ static void g_event_text(struct g_text *t, struct xmpp_tiny *x, const struct xmp
         g_error(t, &e->error);
         break;
     case XMPP_TINY_EVENT_ERROR:
+    case XMPP_TINY_EVENT_DISCONNECTED: /* 'pause' tells of its wait */
         g_error(t, &e->error);
+        break;
+    case XMPP_TINY_EVENT_DELIVERED:
+    case XMPP_TINY_EVENT_UNDELIVERED:
+        if (e->tag)
+            g_number(t, "tag", (long)e->tag);
         break;
     case XMPP_TINY_EVENT_CLOSED:
         if (e->unsent)
@@ -820,6 +897,16 @@ static int g_act(struct g_run *r, const char *kind, const struct xmpp_tiny_event
     return 0;
 }
 
+static void g_same_error(struct g_run *r, const struct xmpp_tiny_error *error, const char *why)
+{
+    struct g_text kept = {NULL, 0, 0};
+    g_adds(&kept, "");
+    g_error(&kept, error);
+    if (strcmp(kept.ptr, r->error.len ? r->error.ptr : "") != 0)
+        g_fail(r, why, r->error.len ? r->error.ptr : "none", kept.ptr);
+    g_free(&kept);
+}
+
 static int g_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
 {
     struct g_run *r = user;
@@ -833,19 +920,19 @@ static int g_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, voi
     g_adds(&r->events, "\n");
     if (event->kind == XMPP_TINY_EVENT_SECURED) {
         r->secured = true;
+    } else if (event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
+        r->authenticated = true;
     } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         r->online = true;
     } else if (event->kind == XMPP_TINY_EVENT_ERROR) {
         r->error.len = 0;
         g_error(&r->error, &event->error);
+    } else if (event->kind == XMPP_TINY_EVENT_DISCONNECTED) {
+        g_same_error(r, xmpp_tiny_error(x), "xmpp_tiny_error() is not what ERROR told");
+        g_same_error(r, &event->error, "DISCONNECTED does not tell what ERROR told");
+        r->pause = event->wait;
     } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
-        struct g_text kept = {NULL, 0, 0};
-        g_adds(&kept, "");
-        g_error(&kept, xmpp_tiny_error(x));
-        if (strcmp(kept.ptr, r->error.len ? r->error.ptr : "") != 0)
-            g_fail(r, "xmpp_tiny_error() is not what ERROR told", r->error.len ? r->error.ptr : "none",
-                   kept.ptr);
-        g_free(&kept);
+        g_same_error(r, xmpp_tiny_error(x), "xmpp_tiny_error() is not what ERROR told");
         r->connected = false;
         r->closes++;
     }
@@ -965,6 +1052,79 @@ static int g_code(const char *name)
     return (int)strtol(name, NULL, 10);
 }
 
+/* What was saved under this name, or with `fresh` a place for it. */
+static struct g_text *g_blob(struct g_run *r, const char *name, bool fresh)
+{
+    for (size_t i = 0; i < G_BLOBS; i++)
+        if (strcmp(r->blobs[i].name, name) == 0)
+            return &r->blobs[i].data;
+    for (size_t i = 0; fresh && i < G_BLOBS; i++)
+        if (r->blobs[i].name[0] == 0 && strlen(name) < sizeof r->blobs[i].name) {
+            strcpy(r->blobs[i].name, name);
+            return &r->blobs[i].data;
+        }
+    g_fail(r, "nothing is saved under this name, or too much", NULL, name);
+    return NULL;
+}
+
+/* The first word alone. */
+static const char *g_first(char *text)
+{
+    text[strcspn(text, " ")] = 0;
+    return text;
+}
+
+/* NAME [size=N]: what was saved counts, if it was. */
+static int g_call_save(struct g_run *r, const char *name, const struct g_vars *args)
+{
+    struct g_text *blob = g_blob(r, name, true);
+    size_t size = XMPP_TINY_SAVE_MAX + r->config.tx_size;
+    char *bytes = g_alloc(NULL, size);
+    int got;
+    size = g_get(args, "size", 4) ? g_arg_number(args, "size") : size;
+    got = xmpp_tiny_save(&r->x, bytes, size);
+    if (got > 0 && (size_t)got > size)
+        g_fail(r, "saves more than there is room for", NULL, NULL);
+    if (got > 0 && blob) {
+        blob->len = 0;
+        g_add(blob, bytes, (size_t)got);
+    }
+    free(bytes);
+    return got > 0 ? 0 : got;
+}
+
+static int g_call_load(struct g_run *r, const char *name)
+{
+    struct g_text *blob = g_blob(r, name, false);
+    return blob ? xmpp_tiny_load(&r->x, blob->ptr, blob->len) : 0;
+}
+
+/* Each byte changed, each length but its own: all are refused, and nothing comes of it. */
+static void g_call_damaged(struct g_run *r, const char *name)
+{
+    static const uint8_t masks[] = {0x01, 0x80, 0xFF};
+    struct g_text *blob = g_blob(r, name, false);
+    size_t len = blob ? blob->len : 0;
+    char at[32], *bytes = g_alloc(NULL, len + 1);
+    for (size_t i = 0; i < len * 3 && !r->failed; i++) {
+        memcpy(bytes, blob->ptr, len);
+        bytes[i / 3] = (char)(bytes[i / 3] ^ (char)masks[i % 3]);
+        snprintf(at, sizeof at, "byte %zu ^ %02x", i / 3, masks[i % 3]);
+        if (xmpp_tiny_load(&r->x, bytes, len) != XMPP_TINY_ERR_SAVED)
+            g_fail(r, "what is damaged is loaded", "SAVED", at);
+    }
+    for (size_t i = 0; blob && i <= len + 1 && !r->failed; i++) {
+        memcpy(bytes, blob->ptr, len);
+        bytes[len] = 0;
+        snprintf(at, sizeof at, "%zu bytes of %zu", i, len);
+        if (i != len && xmpp_tiny_load(&r->x, bytes, i) != XMPP_TINY_ERR_SAVED)
+            g_fail(r, "what is cut off is loaded", "SAVED", at);
+    }
+    free(bytes);
+}
+
+static void g_init(struct g_run *r);
+
 /* Calls the client; "-> RESULT" at the end tells what it must return if that is not 0. Returns what an
  * event callback has to: "again" makes that AGAIN, "condition=..." a handler's answer. */
 static int g_call(struct g_run *r, const char *text, const struct xmpp_tiny_event *event)
@@ -981,7 +1141,16 @@ static int g_call(struct g_run *r, const char *text, const struct xmpp_tiny_even
     }
     rest = strchr(whole.ptr, ' ');
     rest = rest ? rest + 1 : whole.ptr + strlen(whole.ptr);
-    g_words(&args, rest);
+    if (r->dirty && !r->connected)
+        g_init(r);
+    if (g_begins(whole.ptr, "raw tag=")) {
+        xmpp_tiny_tag(&r->x, (uint32_t)strtoul(rest + 4, &rest, 10));
+        rest += *rest == ' ';
+    } else {
+        g_words(&args, rest);
+    }
+    if (g_get(&args, "tag", 3))
+        xmpp_tiny_tag(&r->x, g_arg_number(&args, "tag"));
     if (g_begins(whole.ptr, "again"))
         result = XMPP_TINY_ERR_AGAIN;
     else if (g_begins(whole.ptr, "return"))
@@ -1000,6 +1169,20 @@ static int g_call(struct g_run *r, const char *text, const struct xmpp_tiny_even
         got = g_reject(r, &args, event);
     else if (g_begins(whole.ptr, "disconnect"))
         got = xmpp_tiny_disconnect(&r->x);
+    else if (g_begins(whole.ptr, "suspend"))
+        got = xmpp_tiny_suspend(&r->x);
+    else if (g_begins(whole.ptr, "save "))
+        got = g_call_save(r, g_first(rest), &args);
+    else if (g_begins(whole.ptr, "load "))
+        got = g_call_load(r, rest);
+    else if (g_begins(whole.ptr, "damaged "))
+        g_call_damaged(r, rest);
+    else if (g_begins(whole.ptr, "active"))
+        xmpp_tiny_active(&r->x, true);
+    else if (g_begins(whole.ptr, "inactive"))
+        xmpp_tiny_active(&r->x, false);
+    else if (g_begins(whole.ptr, "forget"))
+        xmpp_tiny_forget(&r->x);
     else if (g_begins(whole.ptr, "connect"))
         got = xmpp_tiny_connect(&r->x);
     else if (g_begins(whole.ptr, "password"))
@@ -1068,7 +1251,7 @@ static void g_check_sent(struct g_run *r)
     if (r->early.len && !g_early_ok(r->early.ptr))
         g_fail(r, "sent before ONLINE", NULL, r->early.ptr);
     r->clear.len = r->early.len = 0;
-    r->secured = r->online = false;
+    r->secured = r->authenticated = r->online = false;
 }
 
 /* Takes at most max of what the client has to send. */
@@ -1082,7 +1265,7 @@ static bool g_drain(struct g_run *r, size_t max)
         g_add(&r->out, p, n);
         if (!r->secured)
             g_add(&r->clear, p, n);
-        if (!r->online)
+        if (!r->online && !(r->authenticated && r->config.queue_size))
             g_add(&r->early, p, n);
         xmpp_tiny_sent(&r->x, n);
         total += n;
@@ -1093,8 +1276,12 @@ static bool g_drain(struct g_run *r, size_t max)
 static void g_settle(struct g_run *r)
 {
     for (long i = 0; i < 50000; i++) {
-        bool moved;
+        bool moved, waits = xmpp_tiny_state(&r->x) == XMPP_TINY_STATE_WAIT;
         r->wait = xmpp_tiny_step(&r->x);
+        if (waits && xmpp_tiny_state(&r->x) == XMPP_TINY_STATE_OPEN) { /* by itself */
+            r->error.len = 0;
+            r->rounds = 0;
+        }
         moved = !r->hold && g_drain(r, SIZE_MAX);
         if ((r->wait || xmpp_tiny_want(&r->x) == XMPP_TINY_WANT_CLOSE) && !moved)
             return;
@@ -1242,58 +1429,132 @@ static size_t g_size(const struct g_run *r, const char *name, size_t min, size_t
     return value ? g_arg_number(&r->settings, name) : comfortable;
 }
 
-static void g_connect(struct g_run *r, const char *text)
+static void g_expect_number(struct g_run *r, const char *what, uint32_t got, const char *wanted)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lu", (unsigned long)got);
+    if (strcmp(got == XMPP_TINY_FOREVER ? "FOREVER" : text, wanted) != 0)
+        g_fail(r, what, wanted, text);
+}
+
+/* xmpp_tiny_init() with the configuration as it is now. */
+static void g_init(struct g_run *r)
 {
     const struct g_vars *s = &r->settings;
     struct xmpp_tiny_config *c = &r->config;
-    int got = 0;
-    if (r->dirty) {
-        memset(c, 0, sizeof *c);
-        c->jid = g_get(s, "jid", 3);
-        c->password = g_get(s, "nopassword", 10) ? NULL : g_get(s, "password", 8);
-        c->saved = g_get(s, "saved", 5) ? &r->saved : NULL;
-        c->classic = g_get(s, "classic", 7) != NULL;
-        c->create_account = g_get(s, "create", 6) != NULL;
-        c->mechanisms = g_mechanisms(r, g_get(s, "mechanisms", 10));
-        c->tls = g_get(s, "direct", 6) ? XMPP_TINY_TLS_DIRECT : XMPP_TINY_TLS_START;
-        c->host = g_get(s, "host", 4);
-        c->port = (uint16_t)g_arg_number(s, "port");
-        c->stream = &r->stream;
-        c->platform = &r->platform;
-        c->crypto = &g_crypto;
-        c->rx_size = g_size(r, "rx", XMPP_TINY_RX_MIN, 2048);
-        c->tx_size = g_size(r, "tx", XMPP_TINY_TX_MIN, 1024);
-        c->rx = r->rx = g_alloc(r->rx, c->rx_size);
-        c->tx = r->tx = g_alloc(r->tx, c->tx_size);
-        memset(r->rx, 0xA5, c->rx_size);
-        memset(r->tx, 0xA5, c->tx_size);
-        c->event = g_event;
-        c->handlers = g_handlers;
-        c->handler_count = sizeof g_handlers / sizeof *g_handlers;
-        c->user = r;
-        c->timeout_ms = g_arg_number(s, "timeout");
-        c->iterations_max = g_arg_number(s, "iterations_max");
-        c->iterations_slice = g_arg_number(s, "slice");
-        c->redirects_max = (uint8_t)g_arg_number(s, "redirects");
-        r->no_random = g_get(s, "norandom", 8) != NULL;
-        got = xmpp_tiny_init(&r->x, c);
-        r->dirty = false;
-    }
+    const char *ping = g_get(s, "ping", 4), *pipelining = g_get(s, "pipelining", 10);
+    memset(c, 0, sizeof *c);
+    c->jid = g_get(s, "jid", 3);
+    c->password = g_get(s, "nopassword", 10) ? NULL : g_get(s, "password", 8);
+    c->saved = g_get(s, "saved", 5) ? &r->saved : NULL;
+    c->classic = g_get(s, "classic", 7) != NULL;
+    c->no_pipelining = pipelining == NULL || strcmp(pipelining, "on") != 0;
+    c->carbons = g_get(s, "carbons", 7) != NULL;
+    c->create_account = g_get(s, "create", 6) != NULL;
+    c->mechanisms = g_mechanisms(r, g_get(s, "mechanisms", 10));
+    c->tls = g_get(s, "direct", 6) ? XMPP_TINY_TLS_DIRECT : XMPP_TINY_TLS_START;
+    c->host = g_get(s, "host", 4);
+    c->port = (uint16_t)g_arg_number(s, "port");
+    c->stream = &r->stream;
+    c->platform = &r->platform;
+    c->crypto = &g_crypto;
+    c->queue_size = g_arg_number(s, "queue");
+    c->resend = g_get(s, "resend", 6) != NULL;
+    c->rx_size = g_size(r, "rx", XMPP_TINY_RX_MIN, 2048);
+    c->tx_size = g_size(r, "tx", XMPP_TINY_TX_MIN, 1024) + c->queue_size;
+    c->rx = r->rx = g_alloc(r->rx, c->rx_size);
+    c->tx = r->tx = g_alloc(r->tx, c->tx_size);
+    memset(r->rx, 0xA5, c->rx_size);
+    memset(r->tx, 0xA5, c->tx_size);
+    c->event = g_event;
+    c->handlers = g_handlers;
+    c->handler_count = sizeof g_handlers / sizeof *g_handlers;
+    c->user = r;
+    c->timeout_ms = g_arg_number(s, "timeout");
+    c->iterations_max = g_arg_number(s, "iterations_max");
+    c->iterations_slice = g_arg_number(s, "slice");
+    c->redirects_max = (uint8_t)g_arg_number(s, "redirects");
+    c->keep = g_get(s, "keep", 4) != NULL;
+    c->retry_ms = g_arg_number(s, "retry");
+    c->retry_max_ms = g_arg_number(s, "retry_max");
+    c->ping_ms = ping ? g_arg_number(s, "ping") : XMPP_TINY_FOREVER;
+    c->space_ms = g_arg_number(s, "space");
+    r->no_random = g_get(s, "norandom", 8) != NULL;
+    r->unfit = xmpp_tiny_init(&r->x, c);
+    r->initialised |= r->unfit == 0;
+    r->dirty = false;
+}
+
+static void g_connect(struct g_run *r, const char *text)
+{
+    int got;
+    if (r->dirty)
+        g_init(r);
     r->error.len = 0;
     r->rounds = 0;
     r->hold = false;
     r->connected = true;
     r->connects++;
-    got = got ? got : xmpp_tiny_connect(&r->x);
+    got = r->unfit ? r->unfit : xmpp_tiny_connect(&r->x);
     if (got != g_code(text)) {
         g_fail(r, "connect", text[0] ? text : "0", xmpp_tiny_err_name(got));
         return;
     }
-    r->initialised = true;
     if (got == 0)
         g_settle(r);
     else
         r->connected = false, r->connects--;
+}
+
+/* All is lost but what was saved. */
+static void g_power_off(struct g_run *r)
+{
+    g_check_sent(r);
+    memset(&r->x, 0xA5, sizeof r->x);
+    memset(&r->saved, 0, sizeof r->saved);
+    for (size_t i = 0; i < G_ACTIONS; i++)
+        if (r->actions[i].len)
+            g_fail(r, "never came", r->actions[i].ptr, NULL);
+    r->pending.len = r->error.len = r->loaded.len = 0;
+    r->connected = r->hold = r->initialised = false;
+    r->closes = r->connects;
+    r->dirty = true;
+}
+
+/* Goes on to just before the next attempt, which begins when it was told to. */
+static void g_pause(struct g_run *r)
+{
+    if (r->pause) {
+        r->now += r->pause - 1;
+        g_settle(r);
+        if (r->wait != 1 || xmpp_tiny_state(&r->x) != XMPP_TINY_STATE_WAIT)
+            g_fail(r, "does not wait as long as it was told", NULL,
+                   xmpp_tiny_state_name(xmpp_tiny_state(&r->x)));
+        r->now++;
+    }
+    g_settle(r);
+}
+
+/* The wait that DISCONNECTED told lies between LOW and HIGH, and is that of the last step. */
+static void g_expect_pause(struct g_run *r, char *text)
+{
+    char *high, told[24];
+    uint32_t low = (uint32_t)strtoul(text, &high, 10);
+    snprintf(told, sizeof told, "%lu", (unsigned long)r->pause);
+    if (r->pause < low || r->pause > (uint32_t)strtoul(high, NULL, 10))
+        g_fail(r, "the wait that was told", text, told);
+    g_expect_number(r, "wants to be called in", r->wait, told);
+}
+
+static void g_expect_security(struct g_run *r, const char *wanted)
+{
+    static const char *const names[] = {"classic", "sasl2", "fast"};
+    struct xmpp_tiny_security security;
+    char text[32] = "none";
+    if (xmpp_tiny_security(&r->x, &security) == 0)
+        snprintf(text, sizeof text, "%s%s", names[security.via], security.resumed ? " resumed" : "");
+    if (strcmp(text, wanted) != 0)
+        g_fail(r, "logged in by something else", wanted, text);
 }
 
 static void g_expect_sent(struct g_run *r, const char *p, size_t len)
@@ -1352,14 +1613,6 @@ static void g_on(struct g_run *r, const char *text)
         g_adds(&r->actions[i], text);
 }
 
-static void g_expect_number(struct g_run *r, const char *what, uint32_t got, const char *wanted)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%lu", (unsigned long)got);
-    if (strcmp(got == XMPP_TINY_FOREVER ? "FOREVER" : text, wanted) != 0)
-        g_fail(r, what, wanted, text);
-}
-
 static void g_play_line(struct g_run *r)
 {
     struct g_text t = {NULL, 0, 0};
@@ -1377,6 +1630,21 @@ static void g_play_line(struct g_run *r)
         g_expect_number(r, "wants to be called in", r->wait, rest);
     } else if (g_word(t.ptr, "rounds", &rest)) {
         g_expect_number(r, "rounds of key derivation", r->rounds, rest);
+    } else if (g_word(t.ptr, "pause", &rest)) {
+        g_expect_pause(r, t.ptr + (rest - t.ptr));
+    } else if (g_word(t.ptr, "via", &rest)) {
+        g_expect_security(r, rest);
+    } else if (g_word(t.ptr, "loaded", &rest)) {
+        if (strcmp(r->loaded.len ? r->loaded.ptr : "", rest) != 0)
+            g_fail(r, "TLS session", rest, r->loaded.len ? r->loaded.ptr : "none");
+        r->loaded.len = 0;
+    } else if (g_word(t.ptr, "changed", &rest)) {
+        if (xmpp_tiny_changed(&r->x) != (strcmp(rest, "yes") == 0))
+            g_fail(r, "xmpp_tiny_changed() is not that", rest, NULL);
+    } else if (g_word(t.ptr, "counters", &rest)) {
+        char *acked;
+        r->x.link.in = (uint32_t)strtoul(rest, &acked, 10);
+        r->x.link.acked = (uint32_t)strtoul(acked, NULL, 10);
     } else if (g_word(t.ptr, "state", &rest)) {
         if (strcmp(xmpp_tiny_state_name(xmpp_tiny_state(&r->x)), rest) != 0)
             g_fail(r, "state", rest, xmpp_tiny_state_name(xmpp_tiny_state(&r->x)));
@@ -1409,6 +1677,10 @@ static void g_play_line(struct g_run *r)
         } else if (g_word(t.ptr, "call", &rest)) {
             g_call(r, rest, NULL);
             g_settle(r);
+        } else if (strcmp(t.ptr, "power off") == 0) {
+            g_power_off(r);
+        } else if (strcmp(t.ptr, "time pause") == 0) {
+            g_pause(r);
         } else if (g_word(t.ptr, "time", &rest)) {
             r->now += (uint32_t)strtoul(rest, NULL, 10);
             g_settle(r);
@@ -1457,7 +1729,7 @@ static void g_check_secrets(struct g_run *r)
                 g_fail(r, "holds the password", k ? "in base64" : "in the clear", places[i].name);
         for (size_t k = 0; k < r->secret_count; k++)
             if (g_has(places[i].ptr, places[i].len, r->secrets[k].data, r->secrets[k].len))
-                g_fail(r, "holds a key made from the password", NULL, places[i].name);
+                g_fail(r, "holds a token, or a key made from the password", NULL, places[i].name);
     }
     for (size_t i = 0; i < 4; i++)
         g_free(&forms[i]);
@@ -1476,8 +1748,11 @@ static void g_run_free(struct g_run *r)
     g_free(&r->early);
     g_free(&r->trace);
     g_free(&r->error);
+    g_free(&r->loaded);
     for (size_t i = 0; i < G_ACTIONS; i++)
         g_free(&r->actions[i]);
+    for (size_t i = 0; i < G_BLOBS; i++)
+        g_free(&r->blobs[i].data);
 }
 
 /* What to play, and how much of it. */
