@@ -15,6 +15,7 @@
  *    6 stanza      cursor over the compact tree
  *    7 SASL        mechanisms, SCRAM, key derivation in slices
  *    8 stream      the negotiation, from the header to the bound resource
+ *    9 sessions    what keeps a session alive and brings it back: acknowledgements, saving, waiting
  *   10 extensions  stanzas: messages, presence, iq requests and answers, ping
  *   11 engine      windows, wants, deadlines, dispatch
  *   12 pump        one poll() that drives the engine over a port
@@ -55,6 +56,13 @@ STATIC_ASSERT(errors_fit_int8, XMPP_TINY_ERR_FIRST_ >= -128);
 #define NS_UPGRADE       "urn:xmpp:sasl:upgrade:0"
 #define NS_SCRAM_UPGRADE "urn:xmpp:scram-upgrade:0"
 #define NS_BIND          "urn:ietf:params:xml:ns:xmpp-bind"
+#define NS_BIND2         "urn:xmpp:bind:0"
+#define NS_SM            "urn:xmpp:sm:3"
+#define NS_CSI           "urn:xmpp:csi:0"
+#define NS_FAST          "urn:xmpp:fast:0"
+#define NS_CARBONS       "urn:xmpp:carbons:2"
+#define NS_LIMITS        "urn:xmpp:stream-limits:0"
+#define NS_PIPELINING    "urn:xmpp:iap:0"
 #define NS_BINDINGS      "urn:xmpp:sasl-cb:0"
 #define NS_PING          "urn:xmpp:ping"
 #define NS_REGISTER      "jabber:iq:register"
@@ -168,6 +176,16 @@ static uint32_t number(str digits, uint32_t max)
         n = n * 10 + d;
     }
     return n;
+}
+
+/* A number in digits, written to the end of text, which has room for 10. */
+static str digits(uint32_t n, char *text)
+{
+    char *p = text + 10;
+    do
+        *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    return slice(p, (size_t)(text + 10 - p));
 }
 
 static bool same_secret(const uint8_t *a, const uint8_t *b, size_t len)
@@ -1218,18 +1236,94 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 }
 
 /* ==== Room 4: writer ==============================================================================
- * Bounded XML output into the transmit buffer: buf[begin..commit) waits to be sent, buf[commit..end)
- * is being written and counts only when out_commit() takes it, so a stanza goes out whole or not at
- * all. The first error sticks until then. Owns x->out. Cost: linear in the bytes written. */
+ * Bounded XML output into the transmit buffer, a row of entries: a head and the bytes of a stanza or of
+ * something of the stream's own. buf[begin..next) was sent and is kept until the server has it,
+ * buf[next..commit) is due, buf[commit..end) is being written and counts only when out_commit() takes it,
+ * so a stanza goes out whole or not at all. The first error sticks until then.
+ * Owns x->out. Cost: linear in the bytes written, and in the entries. */
 
-#define OUT_RESERVE 192 /* kept from stanzas, so that a stream error and the closing tag always fit */
+#define HEAD 7 /* length, 2 bytes; flags; tag, 4 bytes */
+#define OUT_RESERVE \
+    (200 - HEAD) /* kept from stanzas, so that a stream error and the closing tag always fit */
 
-enum { OUT_BUILDING = 1, OUT_IN_TAG = 2, OUT_OWN = 4, OUT_SECRET = 8 /* not to be traced */ };
+enum { /* flags of an entry */
+       ENTRY_STANZA = 1,
+       ENTRY_SENT = 2, /* whole: it may have arrived */
+       ENTRY_OURS = 4, /* a stanza of the library's: nobody asks how it ends */
+       ENTRY_IQ = 8,   /* belongs to its session */
+       ENTRY_LOADED = 16,
+       ENTRY_FIRST = 32, /* of the negotiation: ahead of all stanzas */
+       ENTRY_LOST = 64   /* to be given up */
+};
+enum { /* x->out.flags */
+       OUT_BUILDING = 1,
+       OUT_IN_TAG = 2,
+       OUT_SECRET = 4, /* not to be traced */
+       OUT_IQ = 8,
+       OUT_OURS = 16,
+       OUT_OWN = 32,
+       OUT_FIRST = 64
+};
+
+static char *entry(const struct xmpp_tiny *x, size_t at)
+{
+    return x->out.buf + at;
+}
+
+static uint16_t entry_len(const char *e)
+{
+    return (uint16_t)((uint8_t)e[0] | (uint8_t)e[1] << 8);
+}
+
+static uint32_t entry_tag(const char *e)
+{
+    uint32_t tag;
+    memcpy(&tag, e + 3, sizeof tag);
+    return tag;
+}
+
+static size_t entry_end(const struct xmpp_tiny *x, size_t at)
+{
+    return at + HEAD + entry_len(entry(x, at));
+}
+
+/* The entry that is to be sent: the one that has begun, else what negotiates, else the next in order, if
+ * stanzas may leave or it is none; x->out.commit for none. */
+static size_t out_due(const struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_out_ *o = &x->out;
+    size_t first = o->commit;
+    if (o->gone)
+        return o->at;
+    for (size_t at = o->next; at < o->commit; at = entry_end(x, at)) {
+        char flags = entry(x, at)[2];
+        if (flags & ENTRY_FIRST)
+            return at;
+        if (first == o->commit && (o->flows || !(flags & ENTRY_STANZA)))
+            first = at;
+    }
+    return first;
+}
 
 /* Do committed bytes wait to be sent? */
 static bool out_pending(const struct xmpp_tiny *x)
 {
-    return x->out.begin < x->out.commit;
+    return out_due(x) < x->out.commit;
+}
+
+/* The bytes that are to be sent next. */
+static char *out_window(const struct xmpp_tiny *x, size_t *len)
+{
+    size_t at = out_due(x);
+    *len = at < x->out.commit ? entry_len(entry(x, at)) - (size_t)x->out.gone : 0;
+    return entry(x, at) + HEAD + x->out.gone;
+}
+
+/* How much of the buffer stanzas may fill. */
+static size_t out_room(const struct xmpp_tiny *x)
+{
+    size_t queue = x->config->queue_size;
+    return queue ? queue : (size_t)x->out.size - OUT_RESERVE;
 }
 
 static void out_fail(struct xmpp_tiny *x, int err)
@@ -1240,11 +1334,12 @@ static void out_fail(struct xmpp_tiny *x, int err)
 
 static void out_bytes(struct xmpp_tiny *x, const char *p, size_t n)
 {
-    size_t limit = x->out.size - (x->out.flags & OUT_OWN ? 0U : OUT_RESERVE);
+    size_t limit = x->out.flags & OUT_OWN ? x->out.size : out_room(x),
+           own = (size_t)(x->out.end - x->out.commit);
     if (x->out.error || n == 0)
         return;
     if (n > limit || x->out.end > limit - n) {
-        out_fail(x, x->out.commit == 0 ? ERR(TOO_BIG) : ERR(AGAIN));
+        out_fail(x, n > limit || own > limit - n ? ERR(TOO_BIG) : ERR(AGAIN));
         return;
     }
     memcpy(x->out.buf + x->out.end, p, n);
@@ -1278,24 +1373,32 @@ static void out_escaped(struct xmpp_tiny *x, const str *s, bool value)
 /* Prepares for a stanza, or for something of the stream's own that may use the reserve. */
 static void out_begin(struct xmpp_tiny *x, bool own)
 {
-    if (x->out.begin) {
-        memmove(x->out.buf, x->out.buf + x->out.begin, (size_t)(x->out.commit - x->out.begin));
-        x->out.commit = u16(x->out.commit - x->out.begin);
-        memset(x->out.buf + x->out.commit, 0, x->out.begin);
-        x->out.begin = 0;
+    struct xmpp_tiny_out_ *o = &x->out;
+    if (o->begin) {
+        memmove(o->buf, o->buf + o->begin, (size_t)(o->commit - o->begin));
+        o->commit = u16(o->commit - o->begin);
+        o->next = u16(o->next - o->begin);
+        o->at = u16(o->at - o->begin);
+        memset(o->buf + o->commit, 0, o->begin);
+        o->begin = 0;
     }
-    x->out.end = x->out.commit;
-    x->out.error = 0;
-    x->out.depth = 0;
-    x->out.request = 0;
-    x->out.carry_len = 0;
-    x->out.flags = own ? OUT_BUILDING | OUT_OWN : OUT_BUILDING;
+    o->end = o->commit;
+    o->error = 0;
+    o->depth = 0;
+    o->request = 0;
+    o->carry_len = 0;
+    o->flags = !own ? OUT_BUILDING : o->flows ? OUT_BUILDING | OUT_OWN : OUT_BUILDING | OUT_OWN | OUT_FIRST;
+    out_bytes(x, "\0\0\0\0\0\0", HEAD);
+    if (!own && o->error == 0) {
+        memcpy(entry(x, o->commit) + 3, &o->tag, sizeof o->tag);
+        o->tag = 0;
+    }
 }
 
 /* Ends a first tag before content; nothing may follow the end of the stanza itself. */
 static void out_close_tag(struct xmpp_tiny *x)
 {
-    if (x->out.depth == 0 && x->out.end > x->out.commit && !(x->out.flags & OUT_OWN))
+    if (x->out.depth == 0 && x->out.end > x->out.commit + HEAD && !(x->out.flags & OUT_OWN))
         out_fail(x, ERR(ARGUMENT));
     if (x->out.flags & OUT_IN_TAG)
         out_str(x, ">");
@@ -1390,34 +1493,105 @@ static void out_base64(struct xmpp_tiny *x, const void *data, size_t len)
     }
 }
 
-/* The stanza is complete: closes what is open and lets it go, or drops it. Returns 0 or the error. */
+/* The entry is complete: closes what is open and lets it go, or drops it. Returns 0 or the error. */
 static int out_commit(struct xmpp_tiny *x)
 {
-    int err = x->out.flags & OUT_BUILDING ? 0 : ERR(STATE);
-    while (!err && x->out.depth)
+    struct xmpp_tiny_out_ *o = &x->out;
+    int err = o->flags & OUT_BUILDING ? 0 : ERR(STATE);
+    size_t len;
+    char *e = entry(x, o->commit);
+    while (!err && o->depth)
         out_end(x);
+    len = (size_t)(o->end - o->commit) - HEAD;
     if (!err)
-        err = x->out.error;
-    x->out.flags = 0;
+        err = o->error ? o->error : o->end <= o->commit + HEAD ? ERR(ARGUMENT) : 0;
+    if (!err && o->max && len > o->max && !(o->flags & OUT_OWN))
+        err = ERR(TOO_BIG);
     if (err) {
-        x->out.end = x->out.commit;
-        return err;
+        o->end = o->commit;
+    } else {
+        e[0] = (char)len;
+        e[1] = (char)(len >> 8);
+        e[2] = o->flags & OUT_FIRST ? ENTRY_FIRST : 0;
+        if (!(o->flags & OUT_OWN))
+            e[2] = (char)(ENTRY_STANZA | (o->flags & OUT_IQ ? ENTRY_IQ : 0) |
+                          (o->flags & OUT_OURS ? ENTRY_OURS : 0));
+        o->commit = o->end;
     }
-    x->out.commit = x->out.end;
-    x->out.stanzas++;
-    return 0;
+    o->flags = 0;
+    return err;
 }
 
-/* What was sent may be secret: it does not stay. */
+/* Takes an entry out. What was sent may be secret: it does not stay. */
+static void out_remove(struct xmpp_tiny *x, size_t at)
+{
+    struct xmpp_tiny_out_ *o = &x->out;
+    uint16_t size = u16(entry_end(x, at) - at);
+    if (o->at > at)
+        o->at = u16(o->at - size);
+    if (at == o->begin) {
+        memset(o->buf + at, 0, size);
+        o->begin = u16(o->begin + size);
+        if (o->next == at)
+            o->next = o->begin;
+        if (o->at >= at)
+            o->at = u16(o->at + size);
+    } else {
+        memmove(o->buf + at, o->buf + at + size, (size_t)(o->end - at) - size);
+        o->end = u16(o->end - size);
+        o->commit = u16(o->commit - size);
+        memset(o->buf + o->end, 0, size);
+        if (o->next > at)
+            o->next = u16(o->next - size);
+    }
+    if (o->begin == o->commit && !(o->flags & OUT_BUILDING))
+        o->begin = o->next = o->at = o->commit = o->end = 0;
+}
+
 static void out_sent(struct xmpp_tiny *x, size_t n)
 {
-    memset(x->out.buf + x->out.begin, 0, n);
-    x->out.begin = u16(x->out.begin + n);
-    if (x->out.begin == x->out.commit) {
-        x->out.stanzas = 0;
-        if (!(x->out.flags & OUT_BUILDING))
-            x->out.begin = x->out.commit = x->out.end = 0;
+    struct xmpp_tiny_out_ *o = &x->out;
+    size_t at = out_due(x);
+    char *e = entry(x, at);
+    o->at = u16(at);
+    o->gone = u16(o->gone + n);
+    if (o->gone < entry_len(e))
+        return;
+    o->gone = 0;
+    if (!(e[2] & ENTRY_STANZA) || x->config->queue_size == 0) {
+        out_remove(x, at);
+    } else {
+        e[2] |= ENTRY_SENT;
+        o->next = u16(entry_end(x, at));
     }
+}
+
+/* Stanzas in the buffer that have all of these flags. */
+static uint32_t out_count(const struct xmpp_tiny *x, uint8_t flags)
+{
+    uint32_t n = 0;
+    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at))
+        n += (entry(x, at)[2] & flags) == flags;
+    return n;
+}
+
+/* The connection is gone: what was the stream's own goes with it, the stanzas begin from the first. */
+static void out_rewind(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_out_ *o = &x->out;
+    o->flags = 0;
+    o->flows = false;
+    o->gone = 0;
+    o->max = 0;
+    o->end = o->commit;
+    for (size_t at = o->begin; at < o->commit;) {
+        if (entry(x, at)[2] & ENTRY_STANZA)
+            at = entry_end(x, at);
+        else if (out_remove(x, at), at < o->begin)
+            at = o->begin;
+    }
+    o->next = o->begin;
+    wipe(o->buf + o->commit, (size_t)(o->size - o->commit));
 }
 
 /* ==== Room 5: JID =================================================================================
@@ -1770,9 +1944,10 @@ enum {
     SASL_BINDINGS_LISTED = 2,
     SASL_KEYS_GIVEN = 4,
     SASL_Y = 8,
-    SASL_UPGRADING = 32,   /* a task goes on after the login has succeeded [XEP-0480] */
-    SASL_2 = 64,           /* [XEP-0388] */
-    SASL_LISTS_PROVED = 16 /* only a server that vouches for its lists will do [XEP-0474 7] */
+    SASL_UPGRADING = 32,    /* a task goes on after the login has succeeded [XEP-0480] */
+    SASL_2 = 64,            /* [XEP-0388] */
+    SASL_LISTS_PROVED = 16, /* only a server that vouches for its lists will do [XEP-0474 7] */
+    SASL_TOKEN = 128        /* instead of a mechanism for passwords [XEP-0484] */
 };
 
 static const char mechanism_names[] =
@@ -1789,7 +1964,12 @@ static bool is_sasl2(const struct xmpp_tiny_sasl_ *s)
 
 static bool is_upgrading(const struct xmpp_tiny_sasl_ *s)
 {
-    return XMPP_TINY_ENABLE_SASL2 && (s->flags & SASL_UPGRADING);
+    return XMPP_TINY_ENABLE_UPGRADE && (s->flags & SASL_UPGRADING);
+}
+
+static bool is_token(const struct xmpp_tiny_sasl_ *s)
+{
+    return XMPP_TINY_ENABLE_FAST && (s->flags & SASL_TOKEN);
 }
 
 static int mechanism_number(run name)
@@ -2112,6 +2292,28 @@ static int scram_final(struct xmpp_tiny *x, char *room)
     return 0;
 }
 
+/* The mechanisms for tokens by their channel binding. [draft-schmaus-kitten-sasl-ht-09 2] */
+static const char token_names[] = "HT-SHA-256-NONE\0HT-SHA-256-UNIQ\0HT-SHA-256-ENDP";
+
+/* Writes what proves that we have the token, and remembers what the server must show. */
+static int token_proofs(struct xmpp_tiny *x, str token, uint8_t *proof)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    const struct xmpp_tiny_config *c = x->config;
+    uint8_t data[64];
+    int n = 0;
+    str parts[2] = {STR("Initiator"), {(const char *)data, 0}};
+    if (s->binding)
+        n = c->stream->ops->binding(c->stream, (enum xmpp_tiny_binding)s->binding, data);
+    if (n < (s->binding != XMPP_TINY_BINDING_NONE) || n > 64)
+        return ERR(BINDING);
+    parts[1].len = (size_t)n;
+    c->crypto->hmac(XMPP_TINY_SHA256, token.ptr, token.len, parts, 2, proof);
+    parts[0] = STR("Responder");
+    c->crypto->hmac(XMPP_TINY_SHA256, token.ptr, token.len, parts, 2, s->proof);
+    return 0;
+}
+
 /* Checks the server's final message: v=, or e= with the reason. [RFC5802 7] */
 static int scram_verify(struct xmpp_tiny_sasl_ *s, str message, str *reason)
 {
@@ -2149,9 +2351,46 @@ enum {             /* x->flags */
 };
 enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: asked for one */ };
 
+enum {                    /* x->link.flags */
+       L_COUNTS = 1,      /* both sides count stanzas [XEP-0198] */
+       L_SESSION = 2,     /* there is a session, alive or to be resumed */
+       L_ASKED = 4,       /* the server was asked what it has .. */
+       L_COVERS = 8,      /* .. in a way that tells no number */
+       L_ENDING = 16,     /* the application ends the connection .. */
+       L_SUSPEND = 32,    /* .. but not the session */
+       L_MARK = 64,       /* saved: a stanza must leave before we acknowledge more */
+       L_LOADED = 128,    /* the session was, and has not been resumed yet */
+       L_CHANGED = 256,   /* since it was saved */
+       L_PIPELINED = 512, /* more was sent than the server has answered */
+       L_PATIENT = 1024,  /* that did not go well */
+       L_INACTIVE = 2048, /* wanted */
+       L_TOLD = 4096,     /* and the server knows */
+       L_FORGET = 8192,   /* give the token back */
+       L_ASK = 16384      /* as soon as possible */
+};
+enum { /* x->link.offers; the low byte is kept in config.saved */
+       OFFER_COUNTS = 1,
+       OFFER_CSI = 2,
+       OFFER_BIND = 4, /* from here on inline, with SASL2 */
+       OFFER_BIND_COUNTS = 8,
+       OFFER_BIND_CSI = 16,
+       OFFER_BIND_CARBONS = 32,
+       OFFER_RESUME = 64,
+       OFFER_TOKEN = 256 /* without binding; times 2 and 4: with the bindings */
+};
+#define OFFERS_LATE (OFFER_COUNTS | OFFER_CSI)
+
+enum { TEXT_TOKEN, TEXT_SESSION, TEXT_JID, TEXT_PLACE, TEXT_VERSION, TEXT_TLS, TEXTS };
+STATIC_ASSERT(texts, XMPP_TINY_MAX_TEXTS >= 64 && XMPP_TINY_MAX_TEXTS <= 4096);
+
 #define BIND_ID     "bind"
 #define REGISTER_ID "register" /* of the question what is wanted; of what we give: */
 #define ACCOUNT_ID  "account"
+#define CARBONS_ID  "carbons"
+#define RETRY_MS    2000U
+#define RETRY_MAX   300000U
+#define PING_MS     300000U
+#define ASK_MS      1000U /* to wait for company, before we ask alone */
 #define SHUT_MS     3000U /* to get the last bytes out */
 
 static uint32_t now(const struct xmpp_tiny *x)
@@ -2190,7 +2429,7 @@ static int tell(struct xmpp_tiny *x)
     x->flags &= (uint8_t)~F_BUSY;
     if (x->event.kind == XMPP_TINY_EVENT_CHANGED)
         return r == XMPP_TINY_ACCEPT;
-    return r == ERR(AGAIN) && out_pending(x) ? r : 0; /* else there is nothing to wait for */
+    return r == ERR(AGAIN) && x->out.begin < x->out.commit ? r : 0; /* else there is nothing to wait for */
 }
 
 /* Our account. */
@@ -2209,6 +2448,58 @@ static struct xmpp_tiny_saved *known(const struct xmpp_tiny *x)
                    saved->keys.salt_len <= XMPP_TINY_SALT_MAX
                ? saved
                : NULL;
+}
+
+/* Where the n-th text of what is remembered stands, its length first. */
+static size_t text_at(const struct xmpp_tiny_saved *saved, unsigned n)
+{
+    size_t at = 0;
+    while (n-- && at < XMPP_TINY_MAX_TEXTS)
+        at += 1U + saved->texts[at];
+    return at;
+}
+
+/* One of them; empty if there is none, absent if nothing is remembered. */
+static str learnt(const struct xmpp_tiny *x, unsigned n)
+{
+    const struct xmpp_tiny_saved *saved = known(x);
+    size_t at = saved ? text_at(saved, n) : 0;
+    if (saved == NULL || at >= XMPP_TINY_MAX_TEXTS || at + 1 + saved->texts[at] > XMPP_TINY_MAX_TEXTS)
+        return slice(NULL, 0);
+    return slice((const char *)saved->texts + at + 1, saved->texts[at]);
+}
+
+/* Replaces one; what does not fit is not remembered. True if that is news. */
+static bool learn(struct xmpp_tiny *x, unsigned n, str value)
+{
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    size_t at, old, used;
+    uint8_t *t;
+    if (saved == NULL)
+        return false;
+    if (text_at(saved, TEXTS) > XMPP_TINY_MAX_TEXTS)
+        wipe(saved->texts, sizeof saved->texts); /* damaged */
+    at = text_at(saved, n);
+    used = text_at(saved, TEXTS);
+    t = saved->texts + at;
+    old = *t;
+    if (value.len > UINT8_MAX || used - old + value.len > XMPP_TINY_MAX_TEXTS)
+        value.len = 0;
+    if (value.len == old && memcmp(t + 1, value.ptr ? value.ptr : "", old) == 0)
+        return false;
+    memmove(t + 1 + value.len, t + 1 + old, used - at - 1 - old);
+    *t = (uint8_t)value.len;
+    if (value.len)
+        memcpy(t + 1, value.ptr, value.len);
+    if (value.len < old)
+        wipe(saved->texts + used - old + value.len, old - value.len);
+    x->link.flags |= L_CHANGED;
+    return true;
+}
+
+static void unlearn(struct xmpp_tiny *x, unsigned n)
+{
+    learn(x, n, slice("", 0));
 }
 
 /* What TLS says of itself; a port that says nothing has promised all the same. */
@@ -2236,17 +2527,25 @@ static APART bool remember(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     struct xmpp_tiny_saved *saved = x->config->saved;
+    struct xmpp_tiny_stream *stream = x->config->stream;
     struct xmpp_tiny_keys *k;
     struct xmpp_tiny_security now;
+    uint8_t tls[128];
+    size_t len = 0;
     bool news;
     str bare = own_bare(x);
     if (saved == NULL)
         return false;
     news = known(x) == NULL;
-    if (news)
-        memset(saved, 0, sizeof *saved);
     saved->account = jid_digest(&bare);
+    if (stream->ops->save)
+        len = stream->ops->save(stream, tls, sizeof tls);
+    news |= learn(x, TEXT_TLS, slice((const char *)tls, len <= sizeof tls ? len : 0));
+    wipe(tls, sizeof tls);
     tls_security(x, &now);
+    if (is_sasl2(s) && x->link.offers >> 8)
+        saved->features =
+            (uint8_t)((saved->features & OFFERS_LATE) | (x->link.offers & ~(unsigned)OFFERS_LATE));
     news |= put(saved->spki, now.spki, sizeof now.spki);
     news |= put(saved->certificate, now.certificate, sizeof now.certificate);
     if (s->mechanism > saved->mechanism) {
@@ -2260,7 +2559,8 @@ static APART bool remember(struct xmpp_tiny *x)
         news = true;
     }
     k = &saved->keys;
-    if (mechanism_is_scram(s->mechanism) && !(s->flags & SASL_KEYS_GIVEN) && s->salt.len <= sizeof k->salt) {
+    if (mechanism_is_scram(s->mechanism) && !is_token(s) && !(s->flags & SASL_KEYS_GIVEN) &&
+        s->salt.len <= sizeof k->salt) {
         memset(k, 0, sizeof *k);
         k->hash = (enum xmpp_tiny_hash)s->hash;
         k->iterations = s->iterations;
@@ -2270,6 +2570,8 @@ static APART bool remember(struct xmpp_tiny *x)
         scram_key(s, x->config, true, k->server_key);
         news = true;
     }
+    if (news)
+        x->link.flags |= L_CHANGED;
     return news;
 }
 
@@ -2280,10 +2582,6 @@ static bool tell_kind(struct xmpp_tiny *x, enum xmpp_tiny_event_kind kind)
     uint8_t state = x->state;
     if (kind == XMPP_TINY_EVENT_ERROR)
         event->error = x->error;
-    if (kind == XMPP_TINY_EVENT_CLOSED)
-        event->unsent = x->out.stanzas;
-    if (kind == XMPP_TINY_EVENT_ONLINE)
-        event->to = x->bound;
     tell(x);
     return x->state == state;
 }
@@ -2293,7 +2591,8 @@ static void trace(const struct xmpp_tiny *x, char direction, const char *text, s
 {
     const struct xmpp_tiny_platform *p = x->config->platform;
     secret |= x->state == XMPP_TINY_STATE_CHALLENGE || x->state == XMPP_TINY_STATE_SUCCESS ||
-              x->state == XMPP_TINY_STATE_REGISTER;
+              x->state == XMPP_TINY_STATE_REGISTER ||
+              ((x->link.flags & L_PIPELINED) && !(x->flags & F_AUTHENTICATED));
     if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL)
         return;
     if (secret) {
@@ -2314,9 +2613,9 @@ static int commit(struct xmpp_tiny *x)
     int err = out_commit(x);
     if (err)
         return err;
-    if (x->out.begin == from)
+    if (out_due(x) == from)
         x->write_deadline = after(x, 0);
-    trace(x, '>', x->out.buf + from, (size_t)(x->out.commit - from), secret);
+    trace(x, '>', entry(x, from) + HEAD, entry_len(entry(x, from)), secret);
     return 0;
 }
 
@@ -2333,15 +2632,33 @@ static void own_text(struct xmpp_tiny *x, const char *text)
     out_str(x, text);
 }
 
-/* .. ends with text and the end of what is open, and then the answer is awaited. */
+/* .. ends with text and the end of what is open, and then the answer is awaited. If it finds no room, the
+ * server answered what it cannot have read, or it has got too long names. */
 static int own_send(struct xmpp_tiny *x, const char *text, enum xmpp_tiny_state state)
 {
     int err;
     out_str(x, text);
     set_state(x, state);
     err = commit(x);
-    x->out.stanzas = (uint16_t)(x->out.stanzas - !err);
-    return err == ERR(AGAIN) ? ERR(UNEXPECTED) : err; /* the server answered what it cannot have read */
+    return err != ERR(AGAIN) ? err : out_pending(x) ? ERR(UNEXPECTED) : ERR(TOO_BIG);
+}
+
+static const uint8_t error_origins[] = {XMPP_TINY_ORIGIN_CALL,
+#define XMPP_TINY_X(name, origin, text, condition) XMPP_TINY_ORIGIN_##origin,
+                                        XMPP_TINY_ERRORS(XMPP_TINY_X)
+#undef XMPP_TINY_X
+};
+
+/* Row 0 is "OK"; what is not one of ours is a BUG. */
+static unsigned error_row(int err)
+{
+    unsigned row = err ? (unsigned)(err - XMPP_TINY_ERR_FIRST_) : 0;
+    return row < sizeof error_origins ? row : ERR(BUG) - XMPP_TINY_ERR_FIRST_;
+}
+
+static enum xmpp_tiny_origin error_origin(int err)
+{
+    return (enum xmpp_tiny_origin)error_origins[error_row(err)];
 }
 
 /* The stream error by which the server is told what went wrong; empty: none. [RFC6120 4.9.3] */
@@ -2370,6 +2687,15 @@ static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state stat
         out_start(x, "stream:error", NULL);
         out_start(x, condition, NS_STREAM_ERRORS);
         out_end(x);
+        if (err == ERR(ACK) || err == ERR(ROLLBACK)) {
+            char text[10];
+            str n = digits(x->link.claimed, text);
+            out_start(x, "handled-count-too-high", NS_SM);
+            out_attr(x, "h", &n);
+            n = digits(x->link.acked + out_count(x, ENTRY_STANZA | ENTRY_SENT), text);
+            out_attr(x, "send-count", &n);
+            out_end(x);
+        }
         out_end(x);
     }
     own_send(x, "</stream:stream>", state);
@@ -2396,11 +2722,11 @@ static void sasl_forget(struct xmpp_tiny *x)
  * [RFC6120 4.3.3, 4.7] */
 static int stream_begin(struct xmpp_tiny *x)
 {
-    if (x->out.begin < x->out.commit)
+    if (out_pending(x))
         return ERR(UNEXPECTED); /* the server answered what it cannot have read */
     sasl_forget(x);
-    wipe(x->out.buf, x->out.size);
-    tok_start(&x->tok, 1U + x->name_len + (x->redirects ? x->host.len + 1U : 0));
+    wipe(x->out.buf + x->out.commit, (size_t)(x->out.size - x->out.commit));
+    tok_start(&x->tok, 1U + x->name_len + (x->moved ? x->host.len + 1U : 0));
     wipe(x->tok.base, (size_t)(x->tok.limit - x->tok.base));
     own_text(x, "<?xml version='1.0'?><stream:stream xmlns='" NS_CLIENT "' xmlns:stream='" NS_STREAMS
                 "' version='1.0' xml:lang='en'");
@@ -2414,10 +2740,431 @@ static int stream_begin(struct xmpp_tiny *x)
     return own_send(x, ">", XMPP_TINY_STATE_HEADER);
 }
 
+/* ---- The session [XEP-0198] ---- */
+
+/* Does this login go ahead of the server's answers where it knows them? */
+static bool pipelines(const struct xmpp_tiny *x)
+{
+    return !x->config->no_pipelining && !(x->link.flags & L_PATIENT);
+}
+
+/* Can the session be taken up on another connection? */
+static bool resumable(const struct xmpp_tiny *x)
+{
+    return (x->link.flags & L_SESSION) && learnt(x, TEXT_SESSION).len && learnt(x, TEXT_JID).len;
+}
+
+/* Our full JID. */
+static str own_full(const struct xmpp_tiny *x)
+{
+    str jid = learnt(x, TEXT_JID);
+    return jid.len ? jid : x->bound;
+}
+
+static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
+{
+    uint16_t number = q->number;
+    int r;
+    x->event.kind = XMPP_TINY_EVENT_ANSWER;
+    x->event.request = number;
+    q->number = 0;
+    r = tell(x);
+    if (r != ERR(AGAIN) || x->event.el.at == 0 || q->number)
+        return 0;
+    q->number = number;
+    return r;
+}
+
+/* Requests nobody answered: in time, or before the connection ended. */
+static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
+{
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
+        struct xmpp_tiny_request_ *q = &x->requests[i];
+        if (q->number && (why != ERR(TIMEOUT) || (int32_t)(q->deadline - at) <= 0)) {
+            event_begin(x, XMPP_TINY_EVENT_ANSWER)->error.code = why;
+            answer_tell(x, q);
+        }
+    }
+}
+
+/* Something has arrived at the other side: connecting was worth it. */
+static void success(struct xmpp_tiny *x)
+{
+    x->link.attempts = 0;
+    x->redirects = 0;
+}
+
+/* Ends one stanza: the first, at or behind `at`, that has all of these flags. False if there is none. */
+static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event_kind kind)
+{
+    size_t at = x->out.begin;
+    uint32_t tag;
+    char *e;
+    while (at < x->out.commit && (entry(x, at)[2] & flags) != flags)
+        at = entry_end(x, at);
+    if (at >= x->out.commit)
+        return false;
+    e = entry(x, at);
+    tag = entry_tag(e);
+    flags = (uint8_t)e[2];
+    out_remove(x, at);
+    x->link.flags |= L_CHANGED;
+    if (kind == XMPP_TINY_EVENT_DELIVERED)
+        x->link.acked++;
+    if (!(flags & ENTRY_OURS) && (tag || kind == XMPP_TINY_EVENT_UNDELIVERED) && x->config->queue_size) {
+        event_begin(x, kind)->tag = tag;
+        tell(x);
+    }
+    return true;
+}
+
+/* The server has taken over so many stanzas more. */
+static void session_acked(struct xmpp_tiny *x, uint32_t n)
+{
+    if (n)
+        success(x);
+    while (n-- && stanza_ends(x, ENTRY_STANZA | ENTRY_SENT, XMPP_TINY_EVENT_DELIVERED))
+        continue;
+}
+
+/* The server tells how many stanzas it has handled. */
+static int session_handled(struct xmpp_tiny *x, run h)
+{
+    uint32_t total = number(run_str(h), UINT32_MAX), n = total - x->link.acked;
+    bool loaded = x->link.flags & L_LOADED;
+    uint32_t sent = out_count(x, ENTRY_STANZA | ENTRY_SENT);
+    if (total == UINT32_MAX && !run_is(h, "4294967295"))
+        return ERR(UNEXPECTED);
+    if (n <= sent) {
+        session_acked(x, n);
+        return 0;
+    }
+    x->link.claimed = total;
+    unlearn(x, TEXT_SESSION);
+    if (!loaded || n > INT32_MAX)
+        return ERR(ACK);
+    session_acked(x, sent);
+    return ERR(ROLLBACK);
+}
+
+/* The stanzas that are left were not handled: they go out as if they were new, but for those of which the tag
+ * alone was saved. */
+static void session_again(struct xmpp_tiny *x)
+{
+    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+        char *e = entry(x, at);
+        e[2] &= (char)~(ENTRY_SENT | ENTRY_LOADED);
+        if (entry_len(e) == 0)
+            e[2] = (char)(e[2] | ENTRY_LOST);
+    }
+    x->out.next = x->out.begin;
+    x->link.flags &= (uint16_t)~L_LOADED;
+    while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
+        continue;
+}
+
+/* The session is over. Its requests end, and what it left behind; what never left waits for the next, if
+ * there is one. */
+static void session_over(struct xmpp_tiny *x, bool last)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    bool was = l->flags & (L_SESSION | L_LOADED);
+    l->flags &= (uint16_t) ~(L_COUNTS | L_SESSION | L_ASKED | L_COVERS | L_LOADED);
+    l->in = l->acked = 0;
+    unlearn(x, TEXT_SESSION);
+    unlearn(x, TEXT_JID);
+    unlearn(x, TEXT_PLACE);
+    x->bound = slice(NULL, 0);
+    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+        char *e = entry(x, at), flags = e[2];
+        bool again = x->config->resend && !(flags & ENTRY_LOADED);
+        if (!(flags & ENTRY_STANZA))
+            continue;
+        if (last || (flags & ENTRY_OURS) || (was && (flags & ENTRY_IQ)) || ((flags & ENTRY_SENT) && !again))
+            e[2] = (char)(flags | ENTRY_LOST);
+        else
+            e[2] = (char)(flags & ~ENTRY_SENT);
+    }
+    x->out.next = x->out.begin;
+    if (was || last)
+        requests_expire(x, 0, ERR(LOST));
+    while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
+        continue;
+}
+
+/* Where to connect next: name[:port] or [address][:port]. False if it is none. */
+static bool move(struct xmpp_tiny *x, str where)
+{
+    const char *end = where.ptr + where.len,
+               *from = where.len && *where.ptr == '[' ? find(where.ptr, where.len, ']') : NULL;
+    const char *colon = from ? from + 1 : find(where.ptr, where.len, ':');
+    str host = slice(where.ptr, (size_t)((colon ? colon : end) - where.ptr));
+    uint32_t port = 0;
+    if (colon && colon < end) {
+        port = number(slice(colon + 1, (size_t)(end - colon) - 1), 65535);
+        if (*colon != ':' || port - 1 >= 65535)
+            return false;
+    }
+    if (host.len - 1 >= 255 || !domain_ok(&host))
+        return false;
+    x->host = slice(x->tok.buf + 1 + x->name_len, host.len);
+    memmove(x->tok.buf + 1 + x->name_len, host.ptr, host.len);
+    x->port = (uint16_t)port;
+    x->moved = true;
+    return true;
+}
+
+/* Begins to connect. A session is resumed where the server keeps it, unless that has failed. */
+static void open_begin(struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_config *c = x->config;
+    struct xmpp_tiny_saved *saved = known(x);
+    str tls = learnt(x, TEXT_TLS);
+    if (c->saved && saved == NULL)
+        wipe(c->saved, sizeof *c->saved);
+    x->link.offers = 0;
+    x->link.space_ms = c->space_ms;
+    if (c->stream->ops->load && saved && tls.len)
+        c->stream->ops->load(c->stream, (const uint8_t *)tls.ptr, tls.len, saved->spki, saved->certificate);
+    if (x->link.ping_ms == 0)
+        x->link.ping_ms = c->ping_ms ? c->ping_ms : PING_MS;
+    x->flags &= F_ROOM;
+    memset(&x->error, 0, sizeof x->error);
+    set_state(x, XMPP_TINY_STATE_OPEN);
+}
+
+/* Stanzas may leave from now on. */
+static void flow(struct xmpp_tiny *x)
+{
+    if (!x->out.flows)
+        x->write_deadline = after(x, 0);
+    x->out.flows = true;
+}
+
+/* The session is on line: it was resumed, or it is a new one. */
+static int session_online(struct xmpp_tiny *x, bool resumed)
+{
+    x->link.flags = (uint16_t)((x->link.flags | L_SESSION) & ~(L_PIPELINED | L_TOLD));
+    x->link.heard = x->link.spoke = x->link.ask_at = now(x);
+    set_state(x, XMPP_TINY_STATE_ONLINE);
+    flow(x);
+    event_begin(x, XMPP_TINY_EVENT_ONLINE)->to = own_full(x);
+    x->event.resumed = resumed;
+    tell(x);
+    return 0;
+}
+
+/* The answer to the wish to have stanzas counted; what was sent before that wish was handled. */
+static void session_counts(struct xmpp_tiny *x, const el *e)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    bool yes = run_is(el_name(e), "enabled");
+    run resume = el_attr(e, "resume");
+    str id = run_str(el_attr(e, "id"));
+    if (l->flags & L_COVERS)
+        session_acked(x, l->covered);
+    l->flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    if (!yes)
+        return;
+    l->flags |= L_COUNTS | L_CHANGED;
+    l->in = l->acked = 0;
+    if (!run_is(resume, "true") && !run_is(resume, "1"))
+        return;
+    learn(x, TEXT_SESSION, id);
+    learn(x, TEXT_PLACE, run_str(el_attr(e, "location")));
+}
+
+/* Asks for a session that counts, and can be resumed if we are able to remember it. */
+static void put_enable(struct xmpp_tiny *x)
+{
+    out_start(x, "enable", NS_SM);
+    if (x->config->saved)
+        out_attr_run(x, "resume", "true");
+    out_end(x);
+}
+
+/* On a session that was just bound; the answer covers the stanzas that went ahead. */
+static int enable_begin(struct xmpp_tiny *x)
+{
+    x->link.covered = x->out.flows ? u16(out_count(x, ENTRY_STANZA)) : 0;
+    x->link.flags |= L_ASKED | L_COVERS;
+    out_begin(x, true);
+    put_enable(x);
+    return own_send(x, "", (enum xmpp_tiny_state)x->state);
+}
+
+static void put_resume(struct xmpp_tiny *x)
+{
+    char text[10];
+    str id = learnt(x, TEXT_SESSION), h = digits(x->link.in, text);
+    out_start(x, "resume", NS_SM);
+    out_attr(x, "previd", &id);
+    out_attr(x, "h", &h);
+    out_end(x);
+}
+
+static int resume_begin(struct xmpp_tiny *x)
+{
+    out_begin(x, true);
+    put_resume(x);
+    return own_send(x, "", XMPP_TINY_STATE_RESUME);
+}
+
+/* <resumed/>: both sides know what arrived, and go on behind it. */
+static int session_resumed(struct xmpp_tiny *x, const el *e)
+{
+    str id = run_str(el_attr(e, "previd")), ours = learnt(x, TEXT_SESSION);
+    int err;
+    if (!same(&id, &ours))
+        return ERR(UNEXPECTED);
+    err = session_handled(x, el_attr(e, "h"));
+    if (err)
+        return err;
+    x->link.flags |= L_COUNTS;
+    session_again(x);
+    x->link.flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    return session_online(x, true);
+}
+
+/* <failed/>: the session is over. The server may still know what arrived. */
+static int session_failed(struct xmpp_tiny *x, const el *e)
+{
+    run h = el_attr(e, "h");
+    int err = h ? session_handled(x, h) : 0;
+    unlearn(x, TEXT_SESSION);
+    if (h && !err)
+        session_again(x);
+    return err;
+}
+
 /* The domain as DNS and certificates have it. */
 static str domain_name(const struct xmpp_tiny *x)
 {
     return x->name_len ? slice(x->tok.buf + 1, x->name_len) : x->jid.domain;
+}
+
+/* Can we log in by token? It is as strong as the login that got it. [XEP-0484 3.4] */
+static bool token_usable(const struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_saved *saved = known(x);
+    unsigned kind = saved ? saved->token - 1U : 3;
+    if (!XMPP_TINY_ENABLE_FAST || x->config->classic || x->first_use || kind > 2 ||
+        learnt(x, TEXT_TOKEN).len == 0)
+        return false;
+    return kind ? has_binding(x->config->stream, kind) : saved->binding == XMPP_TINY_BINDING_NONE;
+}
+
+/* The kind of token to ask for, plus 1: bound to the channel if that can be, and if this login is. */
+static unsigned token_wanted(const struct xmpp_tiny *x)
+{
+    unsigned kind = XMPP_TINY_BINDING_TLS_SERVER_END_POINT;
+    if (!XMPP_TINY_ENABLE_FAST || x->config->saved == NULL)
+        return 0;
+    for (; kind; kind--)
+        if ((x->link.offers & OFFER_TOKEN << kind) && has_binding(x->config->stream, kind))
+            return kind + 1;
+    return (x->link.offers & OFFER_TOKEN) && x->sasl.binding == XMPP_TINY_BINDING_NONE;
+}
+
+/* Names this device, so that the server knows whose token it is [XEP-0388 2.3]: a random UUID. */
+static void put_device(struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_platform *p = x->config->platform;
+    uint8_t *d = x->config->saved->device, any = 0;
+    char text[36], *o = text;
+    str id = slice(text, sizeof text), software = STR("xmpp_tiny");
+    for (size_t i = 0; i < 16; i++)
+        any |= d[i];
+    if (!any) {
+        if (!p->random(p->ctx, d, 16))
+            out_fail(x, ERR(RANDOM));
+        d[6] = (uint8_t)((d[6] & 15) | 0x40);
+        d[8] = (uint8_t)((d[8] & 63) | 0x80);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *o++ = '-';
+        *o++ = "0123456789abcdef"[d[i] >> 4];
+        *o++ = "0123456789abcdef"[d[i] & 15];
+    }
+    out_start(x, "user-agent", NULL);
+    out_attr(x, "id", &id);
+    out_element(x, "software", NULL, &software);
+    out_end(x);
+}
+
+/* What else the server shall do when the login succeeds, as far as it offers it, or did when this login goes
+ * ahead of what it offers. */
+static void put_inline(struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_config *c = x->config;
+    const struct xmpp_tiny_sasl_ *s = &x->sasl;
+    bool ahead = x->state == XMPP_TINY_STATE_HEADER;
+    unsigned offers = ahead ? c->saved->features : x->link.offers;
+    str tag = x->jid.resource.ptr ? x->jid.resource : STR("xmpp_tiny"), version = learnt(x, TEXT_VERSION);
+    if (c->saved)
+        put_device(x);
+    if (is_token(s)) {
+        out_start(x, "fast", NS_FAST);
+        if (x->link.flags & L_FORGET)
+            out_attr_run(x, "invalidate", "true");
+        out_end(x);
+    } else if (s->token) {
+        out_start(x, "request-token", NS_FAST);
+        out_attr_run(x, "mechanism", nth(token_names, s->token - 1U));
+        out_end(x);
+    }
+    if ((offers & OFFER_RESUME) && resumable(x))
+        put_resume(x);
+    if (offers & OFFER_BIND) {
+        out_start(x, "bind", NS_BIND2);
+        out_element(x, "tag", NULL, &tag);
+        if (c->queue_size && (offers & OFFER_BIND_COUNTS))
+            put_enable(x);
+        if (c->carbons && (offers & OFFER_BIND_CARBONS)) {
+            out_start(x, "enable", NS_CARBONS);
+            out_end(x);
+        }
+        if ((x->link.flags & L_INACTIVE) && (offers & OFFER_BIND_CSI)) {
+            out_start(x, "inactive", NS_CSI);
+            out_end(x);
+        }
+        out_end(x);
+    }
+    if (ahead && version.len) { /* [XEP-0509 2.2] */
+        out_start(x, "config-version", NS_PIPELINING);
+        out_attr_run(x, "scheme", "opaque");
+        out_attr(x, "value", &version);
+        out_end(x);
+    }
+}
+
+/* Logs in by token; ahead of the server's features if nothing of it was answered yet. */
+static int token_begin(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    bool ahead = x->state == XMPP_TINY_STATE_HEADER;
+    int err;
+    s->flags |= SASL_2 | SASL_TOKEN;
+    s->mechanism = x->config->saved->mechanism;
+    s->token = x->config->saved->token;
+    s->binding = (uint8_t)(s->token - 1);
+    err = token_proofs(x, learnt(x, TEXT_TOKEN), s->u);
+    if (err)
+        return err;
+    own_start(x, "authenticate", NS_SASL2);
+    x->out.flags |= OUT_SECRET;
+    out_attr_run(x, "mechanism", nth(token_names, s->binding));
+    out_start(x, "initial-response", NULL);
+    out_base64(x, x->jid.local.ptr, x->jid.local.len);
+    out_base64(x, "", 1);
+    out_base64(x, s->u, 32);
+    out_base64_end(x);
+    out_end(x);
+    put_inline(x);
+    if (ahead)
+        x->link.flags |= L_PIPELINED;
+    return own_send(x, "", ahead ? XMPP_TINY_STATE_HEADER : XMPP_TINY_STATE_SUCCESS);
 }
 
 static int stream_opened(struct xmpp_tiny *x)
@@ -2437,6 +3184,7 @@ static APART int stream_secured(struct xmpp_tiny *x)
     struct xmpp_tiny_security now;
     const struct xmpp_tiny_saved *saved = known(x);
     bool same_key, accepted;
+    int err;
     tls_security(x, &now);
     same_key = saved && memcmp(saved->spki, now.spki, sizeof now.spki) == 0;
     x->first_use = now.trust == XMPP_TINY_TRUST_FIRST_USE && !same_key;
@@ -2451,7 +3199,10 @@ static APART int stream_secured(struct xmpp_tiny *x)
         if (!accepted && !same_key)
             return ERR(CERT_CHANGED);
     }
-    return tell_kind(x, XMPP_TINY_EVENT_SECURED) ? stream_begin(x) : 0;
+    if (!tell_kind(x, XMPP_TINY_EVENT_SECURED))
+        return 0;
+    err = stream_begin(x);
+    return !err && same_key && pipelines(x) && token_usable(x) ? token_begin(x) : err;
 }
 
 /* [RFC6120 4.7, 4.8] */
@@ -2472,22 +3223,77 @@ static int stream_header(struct xmpp_tiny *x)
     return 0;
 }
 
+/* What the server can do inline [XEP-0386 3.1, XEP-0198 9, XEP-0484 3.1]. */
+static void inline_offers(struct xmpp_tiny *x, const el *feature)
+{
+    uint16_t *offers = &x->link.offers;
+    el all, e, in;
+    el_child(feature, "inline", NULL, &all);
+    if (el_child(&all, "sm", NS_SM, &e))
+        *offers |= OFFER_RESUME;
+    if (el_child(&all, "bind", NS_BIND2, &e)) {
+        *offers |= OFFER_BIND;
+        el_child(&e, "inline", NULL, &in);
+        for (bool more = el_child(&in, "feature", NULL, &e); more; more = el_next(&e, NULL, NULL)) {
+            run var = el_attr(&e, "var");
+            *offers |= (uint16_t)(run_is(var, NS_SM)        ? OFFER_BIND_COUNTS
+                                  : run_is(var, NS_CSI)     ? OFFER_BIND_CSI
+                                  : run_is(var, NS_CARBONS) ? OFFER_BIND_CARBONS
+                                                            : 0);
+        }
+    }
+    if (!XMPP_TINY_ENABLE_FAST || !el_child(&all, "fast", NS_FAST, &in))
+        return;
+    for (bool more = el_child(&in, "mechanism", NULL, &e); more; more = el_next(&e, NULL, NULL)) {
+        int kind = row_of(token_names, 3, el_text(&e));
+        if (kind >= 0)
+            *offers |= (uint16_t)(OFFER_TOKEN << kind);
+    }
+}
+
+/* What the server can do, or wants, beside what a login needs. Bounds: those of the numbers. */
+static void stream_offer(struct xmpp_tiny *x, const el *feature)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    if (!(x->flags & F_TLS))
+        return;
+    if (XMPP_TINY_ENABLE_SASL2 && el_is(feature, "authentication", NS_SASL2)) {
+        inline_offers(x, feature);
+    } else if (el_is(feature, "sm", NS_SM)) {
+        l->offers |= OFFER_COUNTS;
+    } else if (el_is(feature, "csi", NS_CSI)) {
+        l->offers |= OFFER_CSI;
+    } else if (XMPP_TINY_ENABLE_FAST && el_is(feature, "config-version", NS_PIPELINING)) {
+        run scheme = el_attr(feature, "scheme");
+        if (scheme == NULL || run_is(scheme, "opaque"))
+            learn(x, TEXT_VERSION, run_str(el_attr(feature, "value")));
+    } else if (el_is(feature, "limits", NS_LIMITS)) { /* [XEP-0478] */
+        uint32_t max = number(run_str(child_text(feature, "max-bytes", NULL)), INT32_MAX);
+        uint32_t idle = number(run_str(child_text(feature, "idle-seconds", NULL)), INT32_MAX / 1000);
+        x->out.max = max == UINT32_MAX ? 0 : max;
+        if (idle != UINT32_MAX && (l->space_ms == 0 || idle * 750 < l->space_ms))
+            l->space_ms = idle * 750;
+    }
+}
+
 /* One of the server's features; skipped: it was too large for the buffer, which matters only if we
  * cannot do without it. The lists of mechanisms and bindings stay until one is chosen. */
 static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    bool sasl2 = XMPP_TINY_ENABLE_SASL2 && !x->config->classic && !skipped &&
+    bool in = x->flags & F_AUTHENTICATED;
+    bool sasl2 = XMPP_TINY_ENABLE_SASL2 && !x->config->classic && !skipped && !in &&
                  el_is(feature, "authentication", NS_SASL2);
     unsigned list = 0;
     el e;
+    stream_offer(x, feature);
     if (el_is(feature, "starttls", NS_TLS))
         x->features |= FEATURE_TLS;
     else if (el_is(feature, "bind", NS_BIND))
         x->features |= FEATURE_BIND;
-    else if (el_is(feature, "sasl-channel-binding", NS_BINDINGS))
+    else if (!in && el_is(feature, "sasl-channel-binding", NS_BINDINGS))
         list = 2;
-    else if (sasl2 || (el_is(feature, "mechanisms", NS_SASL) && !is_sasl2(s)))
+    else if (sasl2 || (!in && el_is(feature, "mechanisms", NS_SASL) && !is_sasl2(s)))
         list = 1;
     else
         return 0;
@@ -2543,7 +3349,8 @@ static unsigned upgrade_wanted(const struct xmpp_tiny *x)
 {
     unsigned best = 0;
     el e;
-    if (x->config->password == NULL || x->sasl.binding == XMPP_TINY_BINDING_NONE || x->upgrade_failed)
+    if (!XMPP_TINY_ENABLE_UPGRADE || x->config->password == NULL ||
+        x->sasl.binding == XMPP_TINY_BINDING_NONE || x->upgrade_failed)
         return 0;
     for (bool more = el_child(&x->sasl.list[0], "upgrade", NS_UPGRADE, &e); more;
          more = el_next(&e, NULL, NULL)) {
@@ -2564,10 +3371,15 @@ static int sasl_begin(struct xmpp_tiny *x)
     int err;
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
+    if (sasl2 && token_usable(x) && (x->link.offers & OFFER_TOKEN << (known(x)->token - 1)))
+        return token_begin(x);
     err = choose_mechanism(s, c, known(x), x->first_use);
+    s->token = 0;
     if (!err) {
-        if (sasl2)
+        if (sasl2) {
             s->upgrade = (uint8_t)upgrade_wanted(x);
+            s->token = (uint8_t)token_wanted(x);
+        }
         err = sasl_lists(x);
     }
     if (err)
@@ -2602,12 +3414,14 @@ static int sasl_begin(struct xmpp_tiny *x)
     out_base64_end(x);
     if (sasl2)
         out_end(x);
-    if (XMPP_TINY_ENABLE_SASL2 && s->upgrade) {
+    if (XMPP_TINY_ENABLE_UPGRADE && s->upgrade) {
         out_start(x, "upgrade", NS_UPGRADE);
         out_close_tag(x);
         out_str(x, nth(upgrade_names, s->upgrade - 1U));
         out_end(x);
     }
+    if (sasl2)
+        put_inline(x);
     return own_send(x, "", scram ? XMPP_TINY_STATE_CHALLENGE : XMPP_TINY_STATE_SUCCESS);
 }
 
@@ -2687,63 +3501,87 @@ static int register_answer(struct xmpp_tiny *x, const el *iq)
     return own_send(x, "", XMPP_TINY_STATE_REGISTER);
 }
 
-/* [RFC6120 7.6] */
+/* Asks for a new session [RFC6120 7.6]. What waits may follow at once. */
 static int bind_begin(struct xmpp_tiny *x)
 {
+    int err;
+    if (x->link.flags & (L_SESSION | L_LOADED))
+        session_over(x, false);
     own_text(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
     out_element(x, "resource", NULL, &x->jid.resource);
-    return own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
+    err = own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
+    if (err || !pipelines(x))
+        return err;
+    if (x->config->queue_size && known(x) && (known(x)->features & OFFER_COUNTS))
+        err = enable_begin(x);
+    flow(x);
+    return err;
+}
+
+/* The features of a stream on which both sides are known: what next? */
+static int stream_ready(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    bool ahead = l->flags & L_PIPELINED;
+    if (x->config->saved && known(x))
+        x->config->saved->features =
+            (uint8_t)((x->config->saved->features & ~(unsigned)OFFERS_LATE) | (l->offers & OFFERS_LATE));
+    if (x->state == XMPP_TINY_STATE_ONLINE)
+        return 0;
+    if (resumable(x) && (ahead || (l->offers & OFFER_COUNTS))) {
+        if (!ahead)
+            return resume_begin(x);
+        set_state(x, XMPP_TINY_STATE_RESUME);
+        return 0;
+    }
+    if (!(x->features & FEATURE_BIND))
+        return ERR(FEATURES);
+    if (!ahead)
+        return bind_begin(x);
+    set_state(x, XMPP_TINY_STATE_BIND);
+    return 0;
 }
 
 /* All features are known: what next? */
 static APART int stream_features(struct xmpp_tiny *x)
 {
+    if (x->flags & F_AUTHENTICATED)
+        return stream_ready(x);
     if (!(x->flags & F_TLS)) {
         if (!(x->features & FEATURE_TLS))
             return ERR(NO_TLS);
         own_start(x, "starttls", NS_TLS);
         return own_send(x, "", XMPP_TINY_STATE_PROCEED);
     }
-    if (!(x->flags & F_AUTHENTICATED)) {
-        x->sasl.kept = x->tok.base;
-        tok_hold(&x->tok);
-        return XMPP_TINY_ENABLE_REGISTER && x->config->create_account && !known(x) ? register_begin(x)
-                                                                                   : sasl_begin(x);
+    x->sasl.kept = x->tok.base;
+    tok_hold(&x->tok);
+    if (x->link.flags & L_PIPELINED) {
+        set_state(x, XMPP_TINY_STATE_SUCCESS);
+        return 0;
     }
-    return x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
+    return XMPP_TINY_ENABLE_REGISTER && x->config->create_account && !known(x) ? register_begin(x)
+                                                                               : sasl_begin(x);
 }
 
-/* see-other-host: name[:port] or [address][:port] of another place for the same domain, believed only
- * over verified TLS [RFC6120 4.9.3.19]. The name that has to be proved stays the domain. */
+/* see-other-host names another place for the same domain, believed only over verified TLS
+ * [RFC6120 4.9.3.19]. The name that has to be proved stays the domain. */
 static bool stream_redirect(struct xmpp_tiny *x, str where)
 {
     uint8_t max = x->config->redirects_max ? x->config->redirects_max : 2;
-    const char *end = where.ptr + where.len,
-               *from = where.len && *where.ptr == '[' ? find(where.ptr, where.len, ']') : NULL;
-    const char *colon = from ? from + 1 : find(where.ptr, where.len, ':');
-    str host = slice(where.ptr, (size_t)((colon ? colon : end) - where.ptr));
-    uint32_t port = 0;
-    if (colon && colon < end) {
-        port = number(slice(colon + 1, (size_t)(end - colon) - 1), 65535);
-        if (*colon != ':' || port - 1 >= 65535)
-            return false;
-    }
-    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || host.len - 1 >= 255 || !domain_ok(&host))
+    if (max == 255 || x->redirects >= max || !(x->flags & F_TLS) || !move(x, where))
         return false;
-    x->host = slice(x->tok.buf + 1 + x->name_len, host.len);
-    memmove(x->tok.buf + 1 + x->name_len, host.ptr, host.len);
-    x->port = (uint16_t)port;
     x->redirects++;
     x->flags |= F_REDIRECT;
     return true;
 }
 
-/* A session that is online is not moved: the application is told and may connect again. */
+/* A session that is online is moved only if we connect by ourselves: else the application is told. */
 static int stream_error(struct xmpp_tiny *x, const el *e)
 {
     run other = child_text(e, "see-other-host", NS_STREAM_ERRORS);
     keep_condition(x, e, NS_STREAM_ERRORS, 0);
-    if (other == NULL || x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE)
+    if (other == NULL || (x->state == XMPP_TINY_STATE_ONLINE && !x->config->keep) ||
+        x->state == XMPP_TINY_STATE_CLOSE)
         return ERR(STREAM);
     if (!stream_redirect(x, run_str(other)))
         return ERR(REDIRECT);
@@ -2875,77 +3713,191 @@ static int sasl_derived(struct xmpp_tiny *x)
     return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
 }
 
-/* Authenticated: a new stream, or with SASL2 the features of this one. */
-static int sasl_done(struct xmpp_tiny *x)
+/* What <success/> brings beside the proof [XEP-0388 2.6.1]. Nothing of it counts before that. */
+struct outcome {
+    el token, resumed, failed, bound;
+    str jid;
+};
+
+/* Has the server told us a full JID of ours? */
+static bool own_jid(const struct xmpp_tiny *x, const str *jid)
 {
-    bool sasl2 = is_sasl2(&x->sasl), saved;
+    struct xmpp_tiny_jid parts;
+    return jid_parse(jid, &parts) && parts.resource.ptr && same_folded(&parts.domain, &x->jid.domain);
+}
+
+/* Notes the JID of a new session, where it will be found. It stands in the unit that is being handled. */
+static void session_named(struct xmpp_tiny *x, str jid)
+{
+    learn(x, TEXT_JID, jid);
+    x->bound = slice(NULL, 0);
+    if (learnt(x, TEXT_JID).len)
+        return;
+    memmove(x->tok.base, jid.ptr, jid.len);
+    x->bound = slice(x->tok.base, jid.len);
+    tok_free(&x->tok, x->tok.base + jid.len);
+}
+
+/* Copies of what other devices send, where that was not asked for inline [XEP-0280 4]. */
+static void carbons_begin(struct xmpp_tiny *x)
+{
+    str set = STR("set"), id = STR(CARBONS_ID);
+    out_begin(x, false);
+    x->out.flags |= OUT_OURS | OUT_IQ;
+    out_start(x, "iq", NULL);
+    out_attr(x, "type", &set);
+    out_attr(x, "id", &id);
+    out_start(x, "enable", NS_CARBONS);
+    commit(x);
+}
+
+/* Logged in with SASL2: the session goes on, or there is a new one already, or it has to be bound yet. */
+static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
+{
+    const struct xmpp_tiny_config *c = x->config;
+    uint16_t offers = x->link.flags & L_PIPELINED ? c->saved->features : x->link.offers;
+    el counts;
+    int err = 0;
+    tok_free(&x->tok, x->sasl.kept);
+    sasl_forget(x);
+    if (o->resumed.at)
+        return resumable(x) ? session_resumed(x, &o->resumed) : ERR(UNEXPECTED);
+    if (o->failed.at)
+        err = session_failed(x, &o->failed);
+    x->link.flags &= (uint16_t)~L_PIPELINED;
+    if (err || o->bound.at == 0) {
+        set_state(x, XMPP_TINY_STATE_FEATURES);
+        return err;
+    }
+    if (!own_jid(x, &o->jid))
+        return ERR(BIND);
+    if (x->link.flags & (L_SESSION | L_LOADED))
+        session_over(x, false);
+    if (el_child(&o->bound, "enabled", NS_SM, &counts))
+        session_counts(x, &counts);
+    session_named(x, o->jid);
+    if (c->carbons && !(offers & OFFER_BIND_CARBONS))
+        carbons_begin(x);
+    session_online(x, false);
+    if ((x->link.flags & L_INACTIVE) && (offers & OFFER_BIND_CSI))
+        x->link.flags |= L_TOLD;
+    return 0;
+}
+
+/* Authenticated: a new stream, or with SASL2 this one goes on. */
+static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
+{
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    bool sasl2 = is_sasl2(s), saved;
+    str token = run_str(el_attr(&o->token, "token"));
+    int err;
     if (!sasl2 && !tok_idle(&x->tok))
         return ERR(UNEXPECTED); /* what the server sent before the new stream belongs to none */
     x->flags |= F_AUTHENTICATED;
-    if (is_upgrading(&x->sasl))
+    if (is_upgrading(s))
         x->upgrade_failed = false;
     x->keys_refused = false;
+    s->via = (uint8_t)(is_token(s) ? XMPP_TINY_VIA_FAST
+                       : sasl2     ? XMPP_TINY_VIA_SASL2
+                                   : XMPP_TINY_VIA_CLASSIC);
     saved = remember(x);
+    if (is_token(s) && (x->link.flags & L_FORGET)) {
+        unlearn(x, TEXT_TOKEN);
+        x->link.flags &= (uint16_t)~L_FORGET;
+    }
+    if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
+        saved |= learn(x, TEXT_TOKEN, token);
+        x->config->saved->token = s->token;
+    }
     event_begin(x, XMPP_TINY_EVENT_AUTHENTICATED)->saved = saved;
     tell(x);
     if (x->state != XMPP_TINY_STATE_SUCCESS)
         return 0;
-    if (!sasl2)
-        return stream_begin(x);
-    tok_free(&x->tok, x->sasl.kept);
-    sasl_forget(x);
-    set_state(x, XMPP_TINY_STATE_FEATURES);
-    return 0;
+    if (sasl2)
+        return session_outcome(x, o);
+    err = stream_begin(x);
+    if (err || !pipelines(x))
+        return err;
+    err = resumable(x) ? resume_begin(x) : bind_begin(x);
+    x->link.flags |= L_PIPELINED;
+    set_state(x, XMPP_TINY_STATE_HEADER);
+    return err;
 }
 
 /* The final challenge of servers that keep the signature out of <success/>, and <success/> itself; or with
  * SASL2 <continue/>. */
 static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
 {
-    bool scram = mechanism_is_scram(x->sasl.mechanism), challenge = run_is(name, "challenge");
+    struct xmpp_tiny_sasl_ *s = &x->sasl;
+    bool token = is_token(s), scram = !token && mechanism_is_scram(s->mechanism);
+    bool challenge = run_is(name, "challenge");
     str text;
     el data = *e, tasks, task;
     run wanted;
+    struct outcome o;
     int err;
+    /* What is decoded in place is no tree any more: the rest is found before. */
     el_child(e, "tasks", NS_SASL2, &tasks);
     el_child(&tasks, "task", NS_SASL2, &task);
-    wanted = el_text(&task); /* what is decoded in place is no tree any more */
-    if (is_sasl2(&x->sasl) && !challenge)
+    wanted = el_text(&task);
+    el_child(e, "token", NS_FAST, &o.token);
+    el_child(e, "resumed", NS_SM, &o.resumed);
+    el_child(e, "failed", NS_SM, &o.failed);
+    el_child(e, "bound", NS_BIND2, &o.bound);
+    get_child(&o.jid, e, "authorization-identifier");
+    if (is_sasl2(s) && !challenge)
         el_child(e, "additional-data", NS_SASL2, &data);
     err = sasl_text(x, &data, &text);
     if (!err && scram && (text.len || challenge))
-        err = x->sasl.flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(&x->sasl, text, &x->error.condition);
+        err = s->flags & SASL_VERIFIED ? ERR(SASL) : scram_verify(s, text, &x->error.condition);
+    if (token) {
+        if (!err && (challenge || text.len != 32 || !same_secret((const uint8_t *)text.ptr, s->proof, 32)))
+            err = ERR(SERVER_PROOF);
+        s->flags |= SASL_VERIFIED;
+    }
     if (err == ERR(SERVER_PROOF) && x->config->password)
-        x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN; /* they may be damaged: the password tells */
+        x->keys_refused = s->flags & SASL_KEYS_GIVEN; /* they may be damaged: the password tells */
     if (err)
         return err;
     if (challenge)
         return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
-    if (scram && !(x->sasl.flags & SASL_VERIFIED))
+    if (scram && !(s->flags & SASL_VERIFIED))
         return ERR(SERVER_PROOF);
-    return is_sasl2(&x->sasl) && run_is(name, "continue") ? sasl_continue(x, wanted) : sasl_done(x);
+    return is_sasl2(s) && run_is(name, "continue") ? sasl_continue(x, wanted) : sasl_done(x, &o);
+}
+
+/* The token is refused, or what we knew of the server is old: a password will do, and what it offers now.
+ * [XEP-0484 4.1, XEP-0509 2.2] */
+static int token_refused(struct xmpp_tiny *x, const el *e)
+{
+    el mismatch;
+    if (!(x->link.flags & L_PIPELINED) || !el_child(e, "config-version-mismatch", NS_PIPELINING, &mismatch))
+        unlearn(x, TEXT_TOKEN);
+    x->link.flags &= (uint16_t)~L_PIPELINED;
+    x->sasl.flags &= (uint8_t)~SASL_TOKEN;
+    return sasl_begin(x);
 }
 
 static int bind_result(struct xmpp_tiny *x, const el *iq)
 {
     run type = el_attr(iq, "type");
-    struct xmpp_tiny_jid parts;
     el e;
     str jid;
+    int err = 0;
     if (!el_is(iq, "iq", NS_CLIENT) || !run_is(el_attr(iq, "id"), BIND_ID))
         return ERR(UNEXPECTED);
     if (run_is(type, "error") && el_child(iq, "error", NULL, &e))
         return keep_condition(x, &e, NS_STANZA_ERRORS, ERR(BIND));
     el_child(iq, "bind", NS_BIND, &e);
     get_child(&jid, &e, "jid");
-    if (!run_is(type, "result") || !jid_parse(&jid, &parts) || parts.resource.ptr == NULL ||
-        !same_folded(&parts.domain, &x->jid.domain))
+    if (!run_is(type, "result") || !own_jid(x, &jid))
         return ERR(BIND);
-    tok_hold(&x->tok);
-    x->bound = jid;
-    set_state(x, XMPP_TINY_STATE_ONLINE);
-    tell_kind(x, XMPP_TINY_EVENT_ONLINE);
-    return 0;
+    session_named(x, jid);
+    if (x->config->queue_size && (x->link.offers & OFFER_COUNTS) && !(x->link.flags & L_COVERS))
+        err = enable_begin(x);
+    if (x->config->carbons)
+        carbons_begin(x);
+    return err ? err : session_online(x, false);
 }
 
 /* A child of the stream during the negotiation. */
@@ -2954,9 +3906,17 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
     bool sasl2 = is_sasl2(&x->sasl);
     run sasl = run_is(el_ns(e), sasl2 ? NS_SASL2 : NS_SASL) ? el_name(e) : NULL;
     bool success = run_is(sasl, "success");
+    int err;
     switch (x->state) {
     case XMPP_TINY_STATE_BIND:
         return bind_result(x, e);
+    case XMPP_TINY_STATE_RESUME:
+        if (el_is(e, "resumed", NS_SM))
+            return session_resumed(x, e);
+        if (!el_is(e, "failed", NS_SM))
+            return ERR(UNEXPECTED);
+        err = session_failed(x, e);
+        return err ? err : x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
     case XMPP_TINY_STATE_REGISTER:
         return XMPP_TINY_ENABLE_REGISTER ? register_answer(x, e) : ERR(UNEXPECTED);
     case XMPP_TINY_STATE_PROCEED:
@@ -2970,6 +3930,8 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
     case XMPP_TINY_STATE_CHALLENGE:
     case XMPP_TINY_STATE_SUCCESS:
         if (run_is(sasl, "failure")) {
+            if (is_token(&x->sasl))
+                return token_refused(x, e);
             x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN && x->config->password;
             return keep_condition(x, e, NS_SASL, ERR(AUTH));
         }
@@ -2986,6 +3948,320 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
     }
 }
 
+/* ==== Room 9: sessions ============================================================================
+ * What keeps a session alive, and what brings it back: acknowledgements both ways [XEP-0198 4], the question
+ * whether the server is there, the wait before the next attempt, client state [XEP-0352], saving and loading.
+ * Owns x->link (with room 8). Bounds: an answer is due within the timeout. */
+
+/* Letters nobody can guess, for the iq by which we ask. */
+static bool link_id(struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_platform *p = x->config->platform;
+    if (!p->random(p->ctx, x->link.id, sizeof x->link.id))
+        return false;
+    for (size_t i = 0; i < sizeof x->link.id; i++)
+        x->link.id[i] = (uint8_t)base64_digits[x->link.id[i] & 31];
+    return true;
+}
+
+/* A ping to our server [XEP-0199]; own: it does not count as a stanza, there is nothing to count. */
+static void link_ping(struct xmpp_tiny *x, bool own)
+{
+    str id = slice((const char *)x->link.id, sizeof x->link.id);
+    if (!link_id(x))
+        return;
+    out_begin(x, own);
+    if (!own)
+        x->out.flags |= OUT_OURS | OUT_IQ;
+    out_start(x, "iq", NULL);
+    out_attr_run(x, "type", "get");
+    out_attr(x, "to", &x->jid.domain);
+    out_attr(x, "id", &id);
+    out_start(x, "ping", NS_PING);
+    if (commit(x) == 0)
+        x->link.flags &= (uint16_t)~L_MARK;
+}
+
+/* Asks the server what it has. */
+static void ask(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    l->flags = (uint16_t)((l->flags | L_ASKED) & ~L_ASK);
+    x->deadline = after(x, 0);
+    if (l->flags & L_COUNTS) {
+        own_start(x, "r", NS_SM);
+        commit(x);
+        return;
+    }
+    l->flags |= L_COVERS;
+    l->covered = u16(out_count(x, ENTRY_STANZA));
+    link_ping(x, true);
+}
+
+/* Tells the server what we have. Whoever starts from what was saved before must be able to see that the
+ * session went on, so something of ours has to be counted first. */
+static void acknowledge(struct xmpp_tiny *x)
+{
+    char text[10];
+    str h;
+    if ((x->link.flags & L_MARK) && x->link.in != x->link.saved_in)
+        link_ping(x, false);
+    h = digits(x->link.in, text);
+    own_start(x, "a", NS_SM);
+    out_attr(x, "h", &h);
+    commit(x);
+}
+
+/* The server has answered what we asked. */
+static void answered(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    uint32_t max = x->config->ping_ms ? x->config->ping_ms : PING_MS;
+    l->flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    l->ask_at = after(x, ASK_MS);
+    if (l->ping_ms < max)
+        l->ping_ms = max - l->ping_ms < max / 8 ? max : l->ping_ms + max / 8;
+    success(x);
+}
+
+/* May an answer to this request come from there? [RFC6120 8.1.2.1, 10.3.3] A request without address
+ * went to our own account; an answer without address comes from our server, in its own name or our
+ * account's. */
+static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
+{
+    struct xmpp_tiny_jid us;
+    uint32_t known = from->ptr ? jid_digest(from) : asked; /* the one address there is */
+    str bare, full = own_full(x);
+    if (from->ptr ? asked != 0 : asked == 0)
+        return known == asked;
+    jid_parse(&full, &us);
+    bare = jid_bare(&full, &us);
+    return known == jid_digest(&bare) || known == jid_digest(&full) ||
+           (asked && known == jid_digest(&us.domain));
+}
+
+/* An iq's answer: is it that to our question? */
+static bool link_answer(struct xmpp_tiny *x, run id, const str *from)
+{
+    if (run_is(id, CARBONS_ID) && x->config->carbons)
+        return true;
+    if (id == NULL || !answers(x, jid_digest(&x->jid.domain), from) ||
+        !run_holds(id, (const char *)x->link.id, sizeof x->link.id))
+        return false;
+    if (x->link.flags & L_COVERS) {
+        uint16_t covered = x->link.covered;
+        answered(x);
+        session_acked(x, covered);
+    }
+    return true;
+}
+
+/* A child of the stream that belongs to its management. Returns 1 if it is none, 0, or an error. */
+static int link_unit(struct xmpp_tiny *x, const el *e)
+{
+    run name = el_name(e);
+    struct xmpp_tiny_link_ *l = &x->link;
+    if (!run_is(el_ns(e), NS_SM))
+        return 1;
+    if ((l->flags & L_COVERS) && !(l->flags & L_COUNTS) &&
+        (run_is(name, "enabled") || run_is(name, "failed"))) {
+        session_counts(x, e);
+        answered(x);
+        return 0;
+    }
+    if (!(l->flags & L_COUNTS))
+        return 1;
+    if (run_is(name, "r")) {
+        if (!(l->flags & L_ENDING))
+            acknowledge(x);
+        return 0;
+    }
+    if (!run_is(name, "a"))
+        return ERR(UNEXPECTED);
+    answered(x);
+    return session_handled(x, el_attr(e, "h"));
+}
+
+/* Whether anybody looks [XEP-0352]. */
+static void link_client_state(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    unsigned offers = l->offers | (known(x) ? known(x)->features : 0U);
+    bool inactive = l->flags & L_INACTIVE;
+    if (!(offers & OFFER_CSI) || inactive == ((l->flags & L_TOLD) != 0))
+        return;
+    own_start(x, inactive ? "inactive" : "active", NS_CSI);
+    if (commit(x) == 0)
+        l->flags ^= L_TOLD;
+}
+
+/* What is to be said before bytes leave: the question what has arrived goes along with stanzas. */
+static void link_company(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    bool kept, fresh;
+    if (x->state != XMPP_TINY_STATE_ONLINE)
+        return;
+    link_client_state(x);
+    if (l->flags & L_ASKED)
+        return;
+    kept = x->config->queue_size && out_count(x, ENTRY_STANZA);
+    fresh = kept && x->out.next < x->out.commit;
+    if ((l->flags & L_ASK) || fresh ||
+        (kept && ((x->flags & F_ROOM) || x->held || (int32_t)(l->ask_at - now(x)) <= 0)))
+        ask(x);
+}
+
+/* Has a link that said nothing for a time died? The next is asked sooner. */
+static void link_died(struct xmpp_tiny *x)
+{
+    uint32_t least = x->config->ping_ms ? x->config->ping_ms / 8 : PING_MS / 8;
+    x->link.ping_ms /= 2;
+    if (x->link.ping_ms < least)
+        x->link.ping_ms = least;
+}
+
+/* Can another attempt mend what went wrong? */
+static bool retries(const struct xmpp_tiny *x)
+{
+    static const char final[] = "conflict\0policy-violation\0not-authorized\0host-unknown\0host-gone";
+    const struct xmpp_tiny_error *e = &x->error;
+    int code = e->code;
+    switch (error_origin(code)) {
+    case XMPP_TINY_ORIGIN_NET:
+    case XMPP_TINY_ORIGIN_TIME:
+    case XMPP_TINY_ORIGIN_XML:
+        return true;
+    case XMPP_TINY_ORIGIN_TLS:
+        return code == ERR(TLS) || code == ERR(TRUNCATED);
+    case XMPP_TINY_ORIGIN_STREAM:
+        if (code == ERR(STREAM))
+            return row_of(final, 5, e->condition.ptr) < 0;
+        if (code == ERR(BIND))
+            return run_is(e->type.ptr, "wait");
+        return code != ERR(HEADER) && code != ERR(VERSION) && code != ERR(FROM) && code != ERR(FEATURES) &&
+               code != ERR(REGISTER);
+    case XMPP_TINY_ORIGIN_SASL:
+        return code == ERR(AUTH) && run_is(e->condition.ptr, "temporary-auth-failure");
+    case XMPP_TINY_ORIGIN_CALL:
+    case XMPP_TINY_ORIGIN_LOCAL:
+    default:
+        return false;
+    }
+}
+
+/* How long to wait before the next attempt: between half and all of a time that doubles. A fleet must not
+ * come back in one instant. */
+static uint32_t retry_wait(struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_config *c = x->config;
+    uint32_t wait = c->retry_ms ? c->retry_ms : RETRY_MS,
+             most = c->retry_max_ms ? c->retry_max_ms : RETRY_MAX;
+    uint32_t chance = 0;
+    for (unsigned i = 0; i < x->link.attempts && wait < most; i++)
+        wait = wait > most / 2 ? most : 2 * wait;
+    if (wait > most)
+        wait = most;
+    c->platform->random(c->platform->ctx, &chance, sizeof chance);
+    return wait - chance % (wait / 2 + 1);
+}
+
+/* ---- What outlives power-off ---- */
+
+struct blob {
+    uint8_t version, session;
+    uint16_t build, len, texts;
+    uint32_t account, in, acked;
+};
+#define BLOB_VERSION 1
+#define BLOB_SEAL    8 /* bytes of the hash at its end */
+STATIC_ASSERT(blob_fits, sizeof(struct blob) + BLOB_SEAL <= 40);
+
+static void blob_seal(const struct xmpp_tiny *x, const uint8_t *blob, size_t len, uint8_t *seal)
+{
+    x->config->crypto->hash(XMPP_TINY_SHA256, blob, len, seal);
+}
+
+static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
+{
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
+    struct blob b;
+    uint8_t seal[32];
+    str bare = own_bare(x);
+    size_t at = sizeof b, heads = out_count(x, ENTRY_STANZA) * HEAD;
+    memset(&b, 0, sizeof b);
+    b.version = BLOB_VERSION;
+    b.session = (uint8_t)resumable(x);
+    b.build = u16(sizeof *saved);
+    b.texts = u16(known(x) ? text_at(saved, TEXTS) : 0);
+    b.account = jid_digest(&bare);
+    b.in = x->link.in;
+    b.acked = x->link.acked;
+    if (size > UINT16_MAX)
+        size = UINT16_MAX;
+    if (sizeof b + fixed + b.texts + heads + BLOB_SEAL > size)
+        return ERR(TOO_BIG);
+    memcpy(blob + at, saved, fixed + b.texts);
+    at += fixed + b.texts;
+    size -= BLOB_SEAL + heads;
+    for (size_t from = x->out.begin; from < x->out.commit; from = entry_end(x, from)) {
+        char *e = entry(x, from);
+        size_t len = entry_len(e);
+        if (!(e[2] & ENTRY_STANZA))
+            continue;
+        if (len > size - at)
+            len = 0;
+        memcpy(blob + at, e, HEAD + len);
+        blob[at] = (uint8_t)len;
+        blob[at + 1] = (uint8_t)(len >> 8);
+        at += HEAD + len;
+        size += HEAD;
+    }
+    b.len = u16(at + BLOB_SEAL);
+    memcpy(blob, &b, sizeof b);
+    blob_seal(x, blob, at, seal);
+    memcpy(blob + at, seal, BLOB_SEAL);
+    x->link.flags = (uint16_t)((x->link.flags & ~L_CHANGED) | L_MARK);
+    x->link.saved_in = x->link.in;
+    return b.len;
+}
+
+/* Nothing is changed before all of it has been looked at. */
+static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
+{
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
+    struct blob b;
+    uint8_t seal[32];
+    str bare = own_bare(x);
+    size_t stanzas, end;
+    if (len < sizeof b + fixed + BLOB_SEAL)
+        return ERR(SAVED);
+    memcpy(&b, blob, sizeof b);
+    stanzas = sizeof b + fixed + b.texts;
+    end = len - BLOB_SEAL;
+    blob_seal(x, blob, end, seal);
+    if (b.len != len || !same_secret(blob + end, seal, BLOB_SEAL) || b.version != BLOB_VERSION ||
+        b.build != sizeof *saved || b.account != jid_digest(&bare) || b.texts > XMPP_TINY_MAX_TEXTS ||
+        stanzas > end)
+        return ERR(SAVED);
+    if (end - stanzas > x->config->queue_size)
+        return ERR(TOO_BIG);
+    wipe(saved, sizeof *saved);
+    memcpy(saved, blob + sizeof b, fixed + b.texts);
+    memcpy(x->out.buf, blob + stanzas, end - stanzas);
+    x->out.commit = x->out.end = u16(end - stanzas);
+    for (size_t at = 0; at < x->out.commit; at = entry_end(x, at)) {
+        char *e = entry(x, at);
+        e[2] = (char)((e[2] & (ENTRY_OURS | ENTRY_IQ)) | ENTRY_STANZA | ENTRY_SENT | ENTRY_LOADED);
+    }
+    x->link.in = x->link.saved_in = b.in;
+    x->link.acked = b.acked;
+    x->link.flags = (uint16_t)(L_LOADED | L_MARK | (b.session ? L_SESSION : 0));
+    return 0;
+}
+
 /* ==== Room 10: extensions =========================================================================
  * Stanzas [RFC6120 8, RFC6121]: what comes in goes to the application, to an iq handler or to the
  * request it answers; ping [XEP-0199]. Owns x->requests. An answer that finds no room returns AGAIN,
@@ -2995,11 +4271,19 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
 
 static const str absent = {NULL, 0};
 
-static void stanza_begin(struct xmpp_tiny *x, const char *name, const str *to, const str *type, const str *id)
+/* With a queue, a stanza may come at any time, but for the end. */
+static void stanza_open(struct xmpp_tiny *x, bool iq)
 {
     out_begin(x, false);
-    if (x->state != XMPP_TINY_STATE_ONLINE)
+    if (iq)
+        x->out.flags |= OUT_IQ;
+    if (x->config->queue_size ? x->link.flags & L_ENDING : x->state != XMPP_TINY_STATE_ONLINE)
         out_fail(x, ERR(STATE));
+}
+
+static void stanza_begin(struct xmpp_tiny *x, const char *name, const str *to, const str *type, const str *id)
+{
+    stanza_open(x, run_is(name, "iq"));
     out_start(x, name, NULL);
     out_attr(x, "to", to);
     out_attr(x, "type", type);
@@ -3014,6 +4298,8 @@ static int stanza_send(struct xmpp_tiny *x)
     int err = commit(x);
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
+    if (!err)
+        x->link.flags = (uint16_t)((x->link.flags | L_CHANGED) & ~L_MARK);
     if (err || q == NULL)
         return err;
     if (++x->next_request == 0)
@@ -3086,7 +4372,7 @@ static void reply_begin(struct xmpp_tiny *x, const el *stanza, const char *name,
     out_attr_run(x, "id", el_attr(stanza, "id"));
 }
 
-static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, const str *text)
+static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition, const str *text, bool ours)
 {
     run type = el_attr(stanza, "type");
     const char *row = nth(conditions, condition);
@@ -3094,6 +4380,8 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
     if (kind < 0 || run_is(type, "error") || run_is(type, "result"))
         return ERR(ARGUMENT);
     reply_begin(x, stanza, nth(stanza_names, (unsigned)kind), "error");
+    if (ours)
+        x->out.flags |= OUT_OURS;
     out_start(x, "error", NULL);
     out_attr_run(x, "type", nth("modify\0cancel\0auth\0wait", (unsigned)(*row - '0')));
     out_start(x, row + 1, NS_STANZA_ERRORS);
@@ -3131,44 +4419,18 @@ static int8_t priority_of(str text)
     return (int8_t)(n == UINT32_MAX ? 0 : minus ? -(int32_t)n : (int32_t)n);
 }
 
-/* May an answer to this request come from there? [RFC6120 8.1.2.1, 10.3.3] A request without address
- * went to our own account; an answer without address comes from our server, in its own name or our
- * account's. */
-static bool answers(const struct xmpp_tiny *x, uint32_t asked, const str *from)
-{
-    struct xmpp_tiny_jid us;
-    uint32_t known = from->ptr ? jid_digest(from) : asked; /* the one address there is */
-    str bare;
-    if (from->ptr ? asked != 0 : asked == 0)
-        return known == asked;
-    jid_parse(&x->bound, &us);
-    bare = jid_bare(&x->bound, &us);
-    return known == jid_digest(&bare) || known == jid_digest(&x->bound) ||
-           (asked && known == jid_digest(&us.domain));
-}
-
-static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
-{
-    uint16_t number = q->number;
-    int r;
-    x->event.kind = XMPP_TINY_EVENT_ANSWER;
-    x->event.request = number;
-    q->number = 0;
-    r = tell(x);
-    if (r != ERR(AGAIN) || x->event.el.at == 0 || q->number)
-        return 0;
-    q->number = number;
-    return r;
-}
-
 static int iq_answer(struct xmpp_tiny *x)
 {
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
         if (q->number && x->event.id.ptr && run_holds(x->event.id.ptr, (const char *)q->id, sizeof q->id) &&
-            answers(x, q->address, &x->event.from))
+            answers(x, q->address, &x->event.from)) {
+            success(x);
             return answer_tell(x, q);
+        }
     }
+    if (link_answer(x, x->event.id.ptr, &x->event.from))
+        return 0;
     return tell(x); /* the answer to something sent raw, or to nothing */
 }
 
@@ -3193,6 +4455,7 @@ static int iq_request(struct xmpp_tiny *x)
         }
     if (get && el_is(&payload, "ping", NS_PING)) {
         reply_begin(x, &event->el, "iq", "result");
+        x->out.flags |= OUT_OURS;
         r = stanza_send(x);
     }
     return r;
@@ -3200,10 +4463,14 @@ static int iq_request(struct xmpp_tiny *x)
 
 /* A child of the stream while online, or while the stream closes. Returns 0; AGAIN: not handled yet; or
  * an error the connection fails with. */
-static int stanza_unit(struct xmpp_tiny *x, const el *e)
+static int stanza_take(struct xmpp_tiny *x, const el *e)
 {
-    int kind = run_is(el_ns(e), NS_CLIENT) ? row_of(stanza_names, 3, el_name(e)) : -1, r = 0;
-    struct xmpp_tiny_event *event = read_common(x, e, XMPP_TINY_EVENT_ELEMENT);
+    int kind = run_is(el_ns(e), NS_CLIENT) ? row_of(stanza_names, 3, el_name(e)) : -1, r = link_unit(x, e);
+    struct xmpp_tiny_event *event;
+    if (r <= 0)
+        return r;
+    r = 0;
+    event = read_common(x, e, XMPP_TINY_EVENT_ELEMENT);
     if (kind == STANZA_IQ) {
         if (event->error.code || run_is(event->type.ptr, "result"))
             return iq_answer(x);
@@ -3212,7 +4479,7 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e)
         if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !out_pending(x))))
             r = XMPP_TINY_CONDITION_INTERNAL_SERVER_ERROR;
         if (r > 0)
-            r = send_error(x, e, (unsigned)r, &absent);
+            r = send_error(x, e, (unsigned)r, &absent, true);
         return r == ERR(AGAIN) ? r : 0;
     }
     if (kind == STANZA_MESSAGE) {
@@ -3235,7 +4502,8 @@ static int stanza_skipped(struct xmpp_tiny *x, const el *e)
     run type = el_attr(e, "type");
     if (el_is(e, "iq", NS_CLIENT) && (run_is(type, "get") || run_is(type, "set")) && el_attr(e, "id") &&
         x->tok.whole && x->state == XMPP_TINY_STATE_ONLINE &&
-        send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, &absent) == ERR(AGAIN))
+        send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, &absent, true) == ERR(AGAIN) &&
+        out_pending(x))
         return ERR(AGAIN);
     read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
     x->event.size = x->tok.bytes;
@@ -3244,26 +4512,44 @@ static int stanza_skipped(struct xmpp_tiny *x, const el *e)
     return 0;
 }
 
-/* Requests nobody answered: in time, or before the connection ended. */
-static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
+/* Counts a stanza before it is told, so that it is told once whenever the session is saved. */
+static int stanza_unit(struct xmpp_tiny *x, const el *e, bool skipped)
 {
-    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
-        struct xmpp_tiny_request_ *q = &x->requests[i];
-        if (q->number && (why != ERR(TIMEOUT) || (int32_t)(q->deadline - at) <= 0)) {
-            event_begin(x, XMPP_TINY_EVENT_ANSWER)->error.code = why;
-            answer_tell(x, q);
-        }
+    bool counts = (x->link.flags & L_COUNTS) &&
+                  (e->at ? run_is(el_ns(e), NS_CLIENT) && row_of(stanza_names, 3, el_name(e)) >= 0 : skipped);
+    int r;
+    if (counts) {
+        x->link.in++;
+        x->link.flags |= L_CHANGED;
     }
+    r = skipped ? stanza_skipped(x, e) : stanza_take(x, e);
+    if (r == ERR(AGAIN) && counts)
+        x->link.in--;
+    return r;
 }
 
 /* ==== Room 11: engine =============================================================================
  * The client without I/O: windows, wants, reports; one received element and one slice of key
  * derivation a step; deadlines. */
 
+/* To where the configuration says, or the server that keeps the session, unless that has failed. */
+static void connect_begin(struct xmpp_tiny *x)
+{
+    str place = learnt(x, TEXT_PLACE);
+    x->moved = false;
+    x->name_len = (uint8_t)domain_ascii(x->tok.buf + 1, &x->jid.domain);
+    x->host = x->config->host ? run_str(x->config->host) : domain_name(x);
+    x->port = x->config->port;
+    if (place.len && resumable(x) && x->link.attempts < 2)
+        move(x, place);
+    open_begin(x);
+}
+
 static enum xmpp_tiny_want want(const struct xmpp_tiny *x)
 {
     switch (x->state) {
     case XMPP_TINY_STATE_OFF:
+    case XMPP_TINY_STATE_WAIT:
         return XMPP_TINY_WANT_NOTHING;
     case XMPP_TINY_STATE_OPEN:
         return XMPP_TINY_WANT_OPEN;
@@ -3297,30 +4583,58 @@ static void forget_received(struct xmpp_tiny *x)
     wipe(end - (end - last), (size_t)(end - last));
 }
 
-/* The transport is gone; the requests with it. The last event is CLOSED, or a redirection goes on. */
+/* The transport is gone. A redirection goes on at once, an error that another attempt may mend after a while;
+ * else the last event is CLOSED. */
 static void closed(struct xmpp_tiny *x)
 {
-    bool again = x->flags & F_REDIRECT;
-    x->flags = 0;
-    x->held = 0;
+    struct xmpp_tiny_link_ *l = &x->link;
+    bool moved = x->flags & F_REDIRECT,
+         alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
+    bool again = !moved && x->config->keep && !(l->flags & L_ENDING) && x->error.code && retries(x);
+    uint16_t unsent;
+    if ((l->flags & L_PIPELINED) && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET)
+        l->flags |= L_PATIENT;
+    l->flags &= (uint16_t) ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
+    x->flags &= F_ROOM;
+    x->held = l->found = 0;
+    l->held_at = l->hold = 0;
+    x->moved = moved;
     wipe(&x->sasl, sizeof x->sasl);
-    wipe(x->out.buf, x->out.size);
-    if (!again)
+    out_rewind(x);
+    unsent = u16(out_count(x, ENTRY_STANZA));
+    if (!moved)
         forget_received(x);
-    x->out.begin = x->out.commit = x->out.end = 0;
-    set_state(x, again ? XMPP_TINY_STATE_OPEN : XMPP_TINY_STATE_OFF);
-    if (!again) {
-        x->bound = absent;
-        requests_expire(x, 0, ERR(LOST));
-        tell_kind(x, XMPP_TINY_EVENT_CLOSED);
+    if (!alive)
+        session_over(x, x->config->queue_size == 0 || (!moved && !again));
+    if (l->attempts < UINT8_MAX)
+        l->attempts++;
+    if (moved) {
+        open_begin(x);
+        return;
     }
-    x->out.stanzas = 0;
+    if (again) {
+        uint32_t wait = retry_wait(x);
+        x->redirects = 0;
+        set_state(x, XMPP_TINY_STATE_WAIT);
+        x->deadline = after(x, wait ? wait : 1);
+        event_begin(x, XMPP_TINY_EVENT_DISCONNECTED)->wait = wait;
+        x->event.error = x->error;
+        tell(x);
+        return;
+    }
+    requests_expire(x, 0, ERR(LOST));
+    set_state(x, XMPP_TINY_STATE_OFF);
+    event_begin(x, XMPP_TINY_EVENT_CLOSED)->unsent = unsent;
+    tell(x);
+    l->flags &= (uint16_t) ~(L_ENDING | L_SUSPEND);
 }
 
 /* The transport failed, or ended. */
 static void broken(struct xmpp_tiny *x, int err, const char *detail)
 {
     x->flags |= F_BROKEN;
+    if (x->state == XMPP_TINY_STATE_SECURE)
+        unlearn(x, TEXT_TLS); /* it may be what was wrong */
     if (x->state == XMPP_TINY_STATE_CLOSE)
         set_state(x, XMPP_TINY_STATE_SHUT); /* the session had ended */
     if (x->state == XMPP_TINY_STATE_SHUT)
@@ -3351,6 +4665,7 @@ static APART void received(struct xmpp_tiny *x, size_t len)
     bool secret = false; /* an error may come with what it is about */
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
         secret |= x->requests[i].number && x->requests[i].secret;
+    x->link.heard = now(x);
     trace(x, '<', x->tok.end, len, secret);
     tok_fed(&x->tok, len);
 }
@@ -3365,7 +4680,8 @@ static char *rx_window(struct xmpp_tiny *x, size_t *room)
 {
     *room = 0;
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT ||
-        x->state == XMPP_TINY_STATE_KEYS || x->held || x->tok.state == S_POP)
+        x->state == XMPP_TINY_STATE_KEYS || (x->held && (x->link.hold == 0 || x->link.found)) ||
+        x->tok.state == S_POP)
         return NULL;
     return tok_window(&x->tok, room);
 }
@@ -3373,6 +4689,7 @@ static char *rx_window(struct xmpp_tiny *x, size_t *room)
 static void sent(struct xmpp_tiny *x, size_t len)
 {
     out_sent(x, len);
+    x->link.spoke = now(x);
     x->write_deadline = after(x, 0);
 }
 
@@ -3385,7 +4702,8 @@ static APART int dispatch(struct xmpp_tiny *x, int found)
     case TOK_HEADER:
         return stream_header(x);
     case TOK_OPEN:
-        if (x->state == XMPP_TINY_STATE_FEATURES && x->tok.level == 1 && el_is(&e, "features", NS_STREAMS))
+        if ((x->state == XMPP_TINY_STATE_FEATURES || (x->flags & F_AUTHENTICATED)) && x->tok.level == 1 &&
+            el_is(&e, "features", NS_STREAMS))
             tok_enter(&x->tok);
         return 0;
     case TOK_LEFT:
@@ -3395,11 +4713,11 @@ static APART int dispatch(struct xmpp_tiny *x, int found)
             return stream_feature(x, &e, false);
         if (el_is(&e, "error", NS_STREAMS))
             return stream_error(x, &e);
-        return stanzas ? stanza_unit(x, &e) : stream_unit(x, &e);
+        return stanzas ? stanza_unit(x, &e, false) : stream_unit(x, &e);
     case TOK_SKIPPED:
         if (x->tok.level > 1)
             return stream_feature(x, &e, true);
-        return stanzas ? stanza_skipped(x, &e) : ERR(XML_LIMIT);
+        return stanzas ? stanza_unit(x, &e, true) : ERR(XML_LIMIT);
     case TOK_END:
         if (x->state != XMPP_TINY_STATE_CLOSE)
             return ERR(CLOSED);
@@ -3410,10 +4728,43 @@ static APART int dispatch(struct xmpp_tiny *x, int found)
     }
 }
 
+/* A stanza waits for room, and room comes when the server acknowledges what it has: that may be said behind
+ * the stanza. So it is set aside, and what follows is looked at. Returns true if that was of use. */
+static bool look_ahead(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    el e;
+    int found, err;
+    if (x->held != TOK_UNIT || l->found)
+        return false;
+    if (l->hold == 0) {
+        l->hold = u16((size_t)(x->tok.base - x->tok.buf));
+        l->held_at = tok_unit(&x->tok).at;
+        tok_hold(&x->tok);
+    }
+    found = tok_next(&x->tok);
+    if (found == TOK_MORE)
+        return false;
+    e = tok_unit(&x->tok);
+    if (found == TOK_UNIT && x->tok.level == 1 && el_is(&e, NULL, NS_SM)) {
+        err = link_unit(x, &e);
+        if (err < 0)
+            fail(x, err);
+    } else if (found != TOK_OPEN) {
+        l->found = (uint8_t)found;
+        if (found < 0)
+            fail(x, found);
+    }
+    return true;
+}
+
 /* One element, or one slice of key derivation. Returns true if there may be more to do at once. */
 static bool work(struct xmpp_tiny *x)
 {
+    struct xmpp_tiny_link_ *l = &x->link;
     int found, err;
+    bool aside = x->held && l->hold;
+    el e;
     if (x->state == XMPP_TINY_STATE_KEYS) {
         if (scram_keys_step(&x->sasl, x->config)) {
             err = sasl_derived(x);
@@ -3424,15 +4775,34 @@ static bool work(struct xmpp_tiny *x)
     }
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || (x->held && out_pending(x)))
         return false;
-    found = x->held ? x->held : tok_next(&x->tok);
+    if (x->held == TOK_UNIT && x->out.begin < x->out.commit)
+        return look_ahead(x);
+    found = x->held ? x->held : l->found ? l->found : tok_next(&x->tok);
+    if (!aside)
+        l->found = 0;
     x->held = 0;
     if (found == TOK_MORE)
         return false;
-    err = dispatch(x, found);
-    if (err == ERR(AGAIN))
+    e = tok_unit(&x->tok);
+    if (aside) {
+        e.at = l->held_at;
+        err = stanza_unit(x, &e, found == TOK_SKIPPED);
+    } else {
+        err = dispatch(x, found);
+    }
+    if (err == ERR(AGAIN)) {
         x->held = (uint8_t)found;
-    else if (err)
+        if (l->hold && !aside) {
+            l->held_at = e.at;
+            tok_hold(&x->tok);
+        }
+    } else if (err) {
         fail(x, err);
+    } else if (l->hold && !l->found && x->tok.level == 1 &&
+               (aside ? x->tok.out == x->tok.base : found == TOK_UNIT || found == TOK_SKIPPED)) {
+        tok_free(&x->tok, x->tok.buf + l->hold);
+        l->hold = 0;
+    }
     return true;
 }
 
@@ -3447,6 +4817,32 @@ static bool due(uint32_t deadline, uint32_t at, uint32_t *wait)
     return false;
 }
 
+/* The clock of a session that is on line: the answer to what we asked, the silence of either side, and what
+ * has not been acknowledged. True if something was done. */
+static bool link_due(struct xmpp_tiny *x, uint32_t at, uint32_t *wait)
+{
+    struct xmpp_tiny_link_ *l = &x->link;
+    if (l->flags & L_ASKED) {
+        if (due(x->deadline, at, wait)) {
+            link_died(x);
+            broken(x, ERR(TIMEOUT), "the server does not answer");
+            return true;
+        }
+    } else if (x->config->ping_ms != XMPP_TINY_FOREVER && due(l->heard + l->ping_ms, at, wait)) {
+        l->flags |= L_ASK;
+        return true;
+    }
+    if (l->space_ms && x->config->space_ms != XMPP_TINY_FOREVER && !out_pending(x) &&
+        due(l->spoke + l->space_ms, at, wait)) {
+        own_text(x, " ");
+        commit(x);
+        l->spoke = at;
+        return true;
+    }
+    return !(l->flags & L_ASKED) && x->config->queue_size && x->out.begin < x->out.next &&
+           due(l->ask_at, at, wait);
+}
+
 static uint32_t deadlines(struct xmpp_tiny *x)
 {
     uint32_t at = now(x), wait = XMPP_TINY_FOREVER;
@@ -3455,7 +4851,9 @@ static uint32_t deadlines(struct xmpp_tiny *x)
     if (x->flags & F_BROKEN)
         return 0; /* to be closed now */
     if (waits && due(x->deadline, at, &wait)) {
-        if (x->state == XMPP_TINY_STATE_CLOSE)
+        if (x->state == XMPP_TINY_STATE_WAIT)
+            connect_begin(x);
+        else if (x->state == XMPP_TINY_STATE_CLOSE)
             set_state(x, XMPP_TINY_STATE_SHUT);
         else if (x->state == XMPP_TINY_STATE_SHUT)
             x->flags |= F_BROKEN;
@@ -3467,6 +4865,8 @@ static uint32_t deadlines(struct xmpp_tiny *x)
         broken(x, ERR(TIMEOUT), "the server takes no more bytes");
         return 0;
     }
+    if (x->state == XMPP_TINY_STATE_ONLINE && link_due(x, at, &wait))
+        return 0;
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS && !x->held; i++) /* what is held may be the answer */
         if (x->requests[i].number && due(x->requests[i].deadline, at, &wait)) {
             requests_expire(x, at, ERR(TIMEOUT));
@@ -3481,11 +4881,13 @@ static uint32_t step(struct xmpp_tiny *x)
     uint32_t wait;
     x->out.flags = 0; /* what the application began and did not send */
     more = work(x);
-    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE) {
+    if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
+        (size_t)(x->out.commit - x->out.begin) <= out_room(x) / 2) {
         x->flags &= (uint8_t)~F_ROOM;
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
         more = true;
     }
+    link_company(x);
     wait = deadlines(x);
     return more ? 0 : wait;
 }
@@ -3513,17 +4915,20 @@ static bool pump_io(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_stream *s = x->config->stream;
     bool moved = false;
-    size_t room;
-    char *window;
+    size_t room, due_len;
+    char *window, *from;
     int n;
-    if (out_pending(x)) {
-        n = s->ops->write(s, x->out.buf + x->out.begin, (size_t)(x->out.commit - x->out.begin));
-        if (n > 0 && n <= x->out.commit - x->out.begin) {
-            sent(x, (size_t)n);
-            moved = true;
-        } else {
-            moved = pump_report(x, XMPP_TINY_WANT_IO, n == 0 || n > 0 ? XMPP_TINY_IO_FAILED : n);
+    for (int i = 0; i < PUMP_ROUNDS; i++) { /* what belongs together leaves together */
+        from = out_window(x, &due_len);
+        if (due_len == 0)
+            break;
+        n = s->ops->write(s, from, due_len);
+        if (n <= 0 || (size_t)n > due_len) {
+            moved |= pump_report(x, XMPP_TINY_WANT_IO, n < 0 ? n : XMPP_TINY_IO_FAILED);
+            break;
         }
+        sent(x, (size_t)n);
+        moved = true;
     }
     window = rx_window(x, &room);
     if (window && room) {
@@ -3565,6 +4970,8 @@ static APART bool pump(struct xmpp_tiny *x)
 static uint32_t poll(struct xmpp_tiny *x)
 {
     uint32_t wait;
+    x->out.flags = 0; /* what the application began and did not send */
+    link_company(x);
     for (int i = 0; i < PUMP_ROUNDS; i++) {
         bool moved = pump(x);
         bool derived = x->state == XMPP_TINY_STATE_KEYS;
@@ -3603,19 +5010,6 @@ static const char error_names[] = "OK\0"
     XMPP_TINY_ERRORS(XMPP_TINY_X)
 #undef XMPP_TINY_X
     ;
-static const uint8_t error_origins[] = {XMPP_TINY_ORIGIN_CALL,
-#define XMPP_TINY_X(name, origin, text, condition) XMPP_TINY_ORIGIN_##origin,
-                                        XMPP_TINY_ERRORS(XMPP_TINY_X)
-#undef XMPP_TINY_X
-};
-
-/* Row 0 is "OK"; what is not one of ours is a BUG. */
-static unsigned error_row(int err)
-{
-    unsigned row = err ? (unsigned)(err - XMPP_TINY_ERR_FIRST_) : 0;
-    return row < sizeof error_origins ? row : ERR(BUG) - XMPP_TINY_ERR_FIRST_;
-}
-
 const char *xmpp_tiny_err_name(int err)
 {
     return nth(error_names, error_row(err));
@@ -3638,7 +5032,7 @@ const char *xmpp_tiny_err_text(int err)
 
 enum xmpp_tiny_origin xmpp_tiny_err_origin(int err)
 {
-    return (enum xmpp_tiny_origin)error_origins[error_row(err)];
+    return error_origin(err);
 }
 
 bool xmpp_tiny_found(el e)
@@ -3744,6 +5138,8 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            c->platform && c->platform->now_ms && c->platform->random && c->crypto && c->rx && c->tx &&
            in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
            in_range(c->tx_size, XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) &&
+           (c->queue_size == 0 ||
+            in_range(c->queue_size, XMPP_TINY_QUEUE_MIN, c->tx_size - XMPP_TINY_TX_MIN)) &&
            (c->timeout_ms == 0 || in_range(c->timeout_ms, 1000, 600000)) &&
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            handlers_ok(c) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
@@ -3762,20 +5158,20 @@ int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config)
     x->jid = jid;
     x->out.buf = (char *)config->tx;
     x->out.size = u16(config->tx_size);
+    if (config->saved && known(x)) {
+        unlearn(x, TEXT_SESSION); /* its stanzas are not here: xmpp_tiny_load() brings both */
+        unlearn(x, TEXT_JID);
+    }
     tok_init(&x->tok, config->rx, config->rx_size);
     return domain_ascii(x->tok.buf + 1, &jid.domain) < 0 ? ERR(CONFIG) : 0;
 }
 
 int xmpp_tiny_connect(struct xmpp_tiny *x)
 {
-    if (x->config == NULL || x->state != XMPP_TINY_STATE_OFF || (x->flags & F_BUSY))
+    if (x->config == NULL || x->state > XMPP_TINY_STATE_WAIT || (x->flags & F_BUSY))
         return ERR(STATE);
-    memset(&x->error, 0, sizeof x->error);
     x->redirects = 0;
-    x->name_len = (uint8_t)domain_ascii(x->tok.buf + 1, &x->jid.domain);
-    x->host = x->config->host ? xmpp_tiny_str(x->config->host) : domain_name(x);
-    x->port = x->config->port;
-    set_state(x, XMPP_TINY_STATE_OPEN);
+    connect_begin(x);
     return 0;
 }
 
@@ -3784,16 +5180,74 @@ uint32_t xmpp_tiny_poll(struct xmpp_tiny *x)
     return x->config == NULL ? XMPP_TINY_FOREVER : x->flags & F_BUSY ? 0 : poll(x);
 }
 
-int xmpp_tiny_disconnect(struct xmpp_tiny *x)
+/* Ends the connection, and with it the session, or not. */
+static int leave(struct xmpp_tiny *x, uint16_t how)
 {
     bool online = x->state == XMPP_TINY_STATE_ONLINE;
+    struct xmpp_tiny_link_ *l = &x->link;
     if (x->state == XMPP_TINY_STATE_OFF)
         return ERR(STATE);
     x->flags &= (uint8_t)~F_REDIRECT;
-    if (x->state == XMPP_TINY_STATE_CLOSE || x->state == XMPP_TINY_STATE_SHUT)
+    if (x->state >= XMPP_TINY_STATE_CLOSE) {
+        l->flags |= how & L_ENDING;
         return 0;
+    }
+    if (online && !(how & L_SUSPEND) && !(l->flags & L_ASKED) && x->config->queue_size &&
+        out_count(x, ENTRY_STANZA))
+        ask(x);
+    if (online && (l->flags & L_COUNTS))
+        acknowledge(x);
+    l->flags |= how;
+    if ((how & L_SUSPEND) || x->state == XMPP_TINY_STATE_WAIT) {
+        if (x->state < XMPP_TINY_STATE_HEADER)
+            x->flags |= F_BROKEN; /* there is nothing to end in order */
+        set_state(x, XMPP_TINY_STATE_SHUT);
+        return 0;
+    }
     stream_close(x, 0, online ? XMPP_TINY_STATE_CLOSE : XMPP_TINY_STATE_SHUT);
     return 0;
+}
+
+int xmpp_tiny_disconnect(struct xmpp_tiny *x)
+{
+    return leave(x, L_ENDING);
+}
+
+int xmpp_tiny_suspend(struct xmpp_tiny *x)
+{
+    return leave(x, resumable(x) ? L_ENDING | L_SUSPEND : L_ENDING);
+}
+
+int xmpp_tiny_save(struct xmpp_tiny *x, void *blob, size_t size)
+{
+    return x->config && x->config->saved ? session_save(x, (uint8_t *)blob, size) : ERR(STATE);
+}
+
+int xmpp_tiny_load(struct xmpp_tiny *x, const void *blob, size_t len)
+{
+    if (x->config == NULL || x->config->saved == NULL || x->state != XMPP_TINY_STATE_OFF || x->out.commit)
+        return ERR(STATE);
+    return session_load(x, (const uint8_t *)blob, len);
+}
+
+bool xmpp_tiny_changed(const struct xmpp_tiny *x)
+{
+    return x->link.flags & L_CHANGED;
+}
+
+void xmpp_tiny_forget(struct xmpp_tiny *x)
+{
+    x->link.flags |= L_FORGET;
+}
+
+void xmpp_tiny_active(struct xmpp_tiny *x, bool active)
+{
+    x->link.flags = (uint16_t)(active ? x->link.flags & ~L_INACTIVE : x->link.flags | L_INACTIVE);
+}
+
+void xmpp_tiny_tag(struct xmpp_tiny *x, uint32_t tag)
+{
+    x->out.tag = tag;
 }
 
 enum xmpp_tiny_state xmpp_tiny_state(const struct xmpp_tiny *x)
@@ -3828,7 +5282,7 @@ const struct xmpp_tiny_error *xmpp_tiny_error(const struct xmpp_tiny *x)
 
 str xmpp_tiny_jid(const struct xmpp_tiny *x)
 {
-    return x->bound;
+    return (x->link.flags & L_SESSION) && x->state >= XMPP_TINY_STATE_ONLINE ? own_full(x) : absent;
 }
 
 int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security)
@@ -3840,6 +5294,7 @@ int xmpp_tiny_security(struct xmpp_tiny *x, struct xmpp_tiny_security *security)
         security->trust = XMPP_TINY_TRUST_PIN;
     security->authenticated = x->flags & F_AUTHENTICATED;
     if (security->authenticated) {
+        security->via = (enum xmpp_tiny_via)x->sasl.via;
         security->mechanism = (enum xmpp_tiny_mechanism)x->sasl.mechanism;
         security->binding = (enum xmpp_tiny_binding)x->sasl.binding;
     }
@@ -3867,14 +5322,14 @@ int xmpp_tiny_message(struct xmpp_tiny *x, const struct xmpp_tiny_message *m)
 
 int xmpp_tiny_presence(struct xmpp_tiny *x, const struct xmpp_tiny_presence *p)
 {
-    unsigned n = (unsigned)(p->priority < 0 ? -p->priority : p->priority);
-    char digits[4], *from = digits + sizeof digits;
-    str priority;
-    for (; n; n /= 10)
-        *--from = (char)('0' + n % 10);
-    if (p->priority < 0)
-        *--from = '-';
-    priority = slice(p->priority ? from : NULL, (size_t)(digits + sizeof digits - from)); /* 0 is left out */
+    char text[11];
+    str n = digits((uint32_t)(p->priority < 0 ? -p->priority : p->priority), text + 1), priority = absent;
+    if (p->priority > 0)
+        priority = n;
+    if (p->priority < 0) {
+        text[10 - n.len] = '-';
+        priority = slice(n.ptr - 1, n.len + 1);
+    }
     stanza_begin(x, "presence", &p->to, &p->type, &p->id);
     out_element(x, "show", NULL, &p->show);
     out_element(x, "status", NULL, &p->status);
@@ -3904,7 +5359,7 @@ int xmpp_tiny_reject(struct xmpp_tiny *x, el stanza, enum xmpp_tiny_condition co
 {
     if (condition <= XMPP_TINY_CONDITION_NONE_ || condition > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST)
         return ERR(ARGUMENT);
-    return send_error(x, &stanza, (unsigned)condition, &text);
+    return send_error(x, &stanza, (unsigned)condition, &text, false);
 }
 
 void xmpp_tiny_begin(struct xmpp_tiny *x, const char *name, str to, str type, str id)
@@ -3968,9 +5423,7 @@ int xmpp_tiny_send(struct xmpp_tiny *x)
 
 int xmpp_tiny_send_raw(struct xmpp_tiny *x, str stanza)
 {
-    out_begin(x, false);
-    if (x->state != XMPP_TINY_STATE_ONLINE)
-        out_fail(x, ERR(STATE));
+    stanza_open(x, stanza.len > 3 && memcmp(stanza.ptr, "<iq", 3) == 0);
     xmpp_tiny_put_raw(x, stanza);
     return stanza_send(x);
 }
@@ -4009,8 +5462,10 @@ void xmpp_tiny_received(struct xmpp_tiny *x, size_t len)
 
 const void *xmpp_tiny_tx(const struct xmpp_tiny *x, size_t *len)
 {
-    *len = want(x) == XMPP_TINY_WANT_IO ? (size_t)(x->out.commit - x->out.begin) : 0;
-    return x->out.buf + x->out.begin;
+    const char *window = out_window(x, len);
+    if (want(x) != XMPP_TINY_WANT_IO)
+        *len = 0;
+    return window;
 }
 
 void xmpp_tiny_sent(struct xmpp_tiny *x, size_t len)

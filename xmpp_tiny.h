@@ -534,7 +534,7 @@ struct xmpp_tiny_stream_ops {
     /* Fills in what TLS knows of struct xmpp_tiny_security, which is zero. NULL where there is no TLS. */
     void (*security)(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *security);
     /* What lets a later connection go on with this TLS session [RFC5246 7.3]: writes it to data (size bytes;
-     * at most 255 are asked for) and returns its length; 0 if there is none or it does not fit. It is secret.
+     * at most 128 are asked for) and returns its length; 0 if there is none or it does not fit. It is secret.
      * Called while the stream is open. NULL where sessions are not resumed. */
     size_t (*save)(struct xmpp_tiny_stream *s, uint8_t *data, size_t size);
     /* Before open(): the next secure() may go on with the session that save() wrote down, if everything that
@@ -697,22 +697,28 @@ struct xmpp_tiny_tok_ {
 struct xmpp_tiny_out_ {
     char *buf;
     uint16_t size, begin, next, commit, end; /* kept until acknowledged .. due .. being written */
-    uint16_t gone;                           /* bytes of the entry at next that have been sent */
+    uint16_t at, gone;                       /* the entry that has begun, and bytes of it that have left */
     uint32_t tag, max;                       /* of the next stanza; the largest the server takes, 0: any */
     int8_t error;
     uint8_t depth, flags, request, carry_len, carry[3];
+    bool flows; /* stanzas may leave */
     const char *names[6];
 };
 struct xmpp_tiny_link_ {
-    uint8_t flags, offers, attempts, found; /* found: what waits behind the unit that is held */
-    uint16_t covered;                       /* entries that the answer to an ask acknowledges */
-    uint16_t held_at;                       /* where the unit is that is held */
-    uint32_t in, acked;                     /* stanzas handled by us, by the server [XEP-0198 4] */
+    uint16_t flags, offers;
+    uint16_t covered;       /* stanzas that the answer to what we asked acknowledges */
+    uint16_t hold, held_at; /* what to give back, and the unit in it that is held */
+    uint8_t found;          /* what waits behind that unit */
+    uint8_t attempts;       /* to connect, since something was delivered */
+    uint8_t id[8];          /* of the iq by which we ask */
+    uint32_t in, acked;     /* stanzas handled by us, by the server [XEP-0198 4] */
+    uint32_t saved_in;      /* the first, when it was saved */
+    uint32_t claimed;       /* by the server, wrongly */
     uint32_t heard, spoke, ask_at, ping_ms, space_ms;
-    uint8_t ping[8]; /* id of our own */
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t mechanism, binding, bindings, flags, hash, upgrade;
+    uint8_t mechanism, binding, via, token; /* token: kind asked for, or in use; as in struct xmpp_tiny_saved */
+    uint8_t bindings, flags, hash, upgrade;
     uint16_t offered;
     uint32_t iterations, left;
     char *kept;                  /* where what is kept of the features begins, .. */
@@ -735,6 +741,7 @@ struct xmpp_tiny {
     uint16_t port, next_request;
     uint8_t redirects;
     uint8_t name_len;    /* of the domain in A-labels, in the receive buffer; 0: it needs none */
+    bool moved;          /* host is where a server sent us, in the receive buffer */
     bool first_use;      /* nobody vouches for the server but its key, which is new to us */
     bool keys_refused;   /* those in config.saved */
     bool upgrade_failed; /* the server wanted a key that we could not make */
@@ -785,7 +792,7 @@ int xmpp_tiny_suspend(struct xmpp_tiny *x);
  * after a load unless the server has it. Secret. May be called at any moment, also in a callback; between two
  * saves the client makes sure that a session which went on after the first is recognised: ROLLBACK.
  * When: after xmpp_tiny_init(), with config.saved. */
-#define XMPP_TINY_SAVE_MAX (sizeof(struct xmpp_tiny_saved) + 24)
+#define XMPP_TINY_SAVE_MAX (sizeof(struct xmpp_tiny_saved) + 40)
 int xmpp_tiny_save(struct xmpp_tiny *x, void *blob, size_t size);
 
 /* Takes up what was saved, and wipes nothing: whoever loads the same blob twice is told by the error
