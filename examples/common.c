@@ -194,6 +194,19 @@ const char *example_binding_name(enum xmpp_tiny_binding binding)
     return "none";
 }
 
+const char *example_via_name(enum xmpp_tiny_via via)
+{
+    switch (via) {
+    case XMPP_TINY_VIA_SASL2:
+        return "sasl2";
+    case XMPP_TINY_VIA_FAST:
+        return "fast";
+    case XMPP_TINY_VIA_CLASSIC:
+        break;
+    }
+    return "classic";
+}
+
 void example_print_security(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_security s;

@@ -36,9 +36,11 @@ void example_print_text(const char *text, size_t len);
 /* One line on stderr for an error: its name, its meaning, and what the peer or the port said. */
 void example_print_error(const struct xmpp_tiny_error *error);
 
-/* "ca", "pin", "ca-pin", "first-use" or "none"; "tls-unique", "tls-server-end-point" or "none". */
+/* "ca", "pin", "ca-pin", "first-use" or "none"; "tls-unique", "tls-server-end-point" or "none"; "classic",
+ * "sasl2" or "fast". */
 const char *example_trust_name(enum xmpp_tiny_trust trust);
 const char *example_binding_name(enum xmpp_tiny_binding binding);
+const char *example_via_name(enum xmpp_tiny_via via);
 
 /* One line on stdout: how the connection is protected; once logged in, how both sides proved it. */
 void example_print_security(struct xmpp_tiny *x);

@@ -27,6 +27,19 @@ expect() {
     fi
 }
 
+# expect_not TEXT COMMAND...: does not say that, whatever else
+expect_not() {
+    text=$1
+    shift
+    timeout 20 "$@" >"$dir/out" 2>&1 </dev/null
+    if grep -qF -e "$text" "$dir/out"; then
+        failed=$((failed + 1))
+        echo "---- $*: says '$text'"
+    else
+        passed=$((passed + 1))
+    fi
+}
+
 # expect_err TEXT COMMAND...: a usage error; stderr says exactly that, stdout nothing
 expect_err() {
     text=$1
@@ -93,10 +106,36 @@ while [ $# -lt 34 ]; do
     set -- "$@" --pin "$pin"
 done
 expect_err '--pin: too many' "$tool" "$@" alice@a.test
-expect_err '--first-use: --saved is needed' "$tool" --first-use alice@a.test
+expect_err '--first-use: --saved or --session is needed' "$tool" --first-use alice@a.test
 expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --pin "$pin" alice@a.test
 expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --ca x alice@a.test
-expect_err '--accept-change: --saved is needed' "$tool" --accept-change alice@a.test
+expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --session x --ca x alice@a.test
+expect_err '--accept-change: --saved or --session is needed' "$tool" --accept-change alice@a.test
+
+# Sessions.
+for pair in '--saved x --session y' '--session y --saved x'; do
+    # shellcheck disable=SC2086
+    expect_err '--saved: not with --session, which does the same and more' "$tool" $pair alice@a.test
+done
+expect_err '--session: something is missing behind it' "$tool" --session
+expect_err '--session: not with --queue 0' "$tool" --queue 0 --session x alice@a.test
+expect_err '--pipeline: on or off is needed' "$tool" --pipeline no alice@a.test
+range='--queue: a number from 256 to 64767 is needed'
+for bytes in '' 1 255 64768 -1 00 1k; do
+    expect_err "$range" "$tool" --queue "$bytes" alice@a.test
+done
+expect_err '--queue: together with --tx more than 65535' "$tool" --queue 57344 alice@a.test
+expect_err '--queue: together with --tx more than 65535' "$tool" --tx 49152 --keep alice@a.test
+expect_err '--resend: goes with --queue, --session or --keep' "$tool" --resend alice@a.test
+expect_err '--resend: goes with --queue, --session or --keep' "$tool" --resend --keep --queue 0 alice@a.test
+expect_err '--retry: goes with --keep' "$tool" --retry 100 --session x alice@a.test
+expect_err '--retry-max: goes with --keep' "$tool" --retry-max 100 alice@a.test
+expect_err '--retry: a number from 1 to 3600000 is needed' "$tool" --keep --retry 0 alice@a.test
+expect_err '--retry-max: a number from 1 to 3600000 is needed' "$tool" --keep --retry-max 3600001 alice@a.test
+expect_err '--ping-after: a number from 0 to 2000000 is needed' "$tool" --ping-after 2000001 alice@a.test
+expect_err '--keep=1: takes no value' "$tool" --keep=1 alice@a.test
+expect_err '--carbons=1: takes no value' "$tool" --carbons=1 alice@a.test
+expect_err '--inactive=1: takes no value' "$tool" --inactive=1 alice@a.test
 
 # Accounts and passwords.
 new='--change-password: use --new-password-file or the environment variable XMPP_TINY_NEW_PASSWORD'
@@ -107,7 +146,7 @@ expect_err '--create-account: a password is needed' env -u XMPP_TINY_PASSWORD "$
 
 # --check does nothing else.
 alone='--check: goes with --connect, --direct-port, --ca, --timeout, --json and a password'
-for more in "--pin $pin" '--first-use --saved x' '--saved x' --create-account '--ping -' '--wait 1' --stdin '--cert x --key x'; do
+for more in "--pin $pin" '--first-use --saved x' '--saved x' '--session x' --keep '--queue 256' --create-account '--ping -' '--wait 1' --stdin '--cert x --key x'; do
     # shellcheck disable=SC2086
     expect_err "$alone" "$tool" --check $more a.test
 done
@@ -126,7 +165,7 @@ expect_err '--time=1: unknown option' "$tool" --time=1 alice@a.test
 expect_err '-h=1: takes no value' "$tool" -h=1 alice@a.test
 
 # --help has the numbers that count.
-for words in '768 to 65535; default 8192' '1024 to 65535; default 16384' '541 to 16413' '0 to 2000000' '1 to 600' \
+for words in '768 to 65535; default 8192' '256 to 64767; default 0, with --session or --keep 16384' 'or 1024 stanzas' '1024 to 65535; default 16384' '541 to 16413' '0 to 2000000' '1 to 600' \
     'at most 64 of' 'up to 16 files' 'SCRAM-SHA-512-PLUS EXTERNAL' 'default 30, with --check 10' 'a public key the server may have, up to 16'; do
     expect 0 "$words" "$tool" --help
 done
@@ -158,9 +197,28 @@ expect 2 'error  name: "CONNECT"' env -u XMPP_TINY_PASSWORD "$tool" $anonymous a
 # What was saved: nothing is tried with a file that is none.
 expect 2 'error  name: "CONNECT"' "$tool" --ca "$ca" --saved "$dir/saved" --connect "127.0.0.1:$port" alice@a.test
 expect 1 'no keys are saved' env -u XMPP_TINY_PASSWORD "$tool" --ca "$ca" --saved "$dir/saved" alice@a.test
-expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/empty" --connect "127.0.0.1:$port" alice@a.test
-expect 1 'its size is wrong' "$tool" --ca "$ca" --saved "$dir/zero" --connect "127.0.0.1:$port" alice@a.test
-expect 1 "$dir: Is a directory" "$tool" --ca "$ca" --saved "$dir" --connect "127.0.0.1:$port" alice@a.test
+there="--connect 127.0.0.1:$port --ca $ca"
+bad='what was saved is damaged, of another version or of another account'
+# shellcheck disable=SC2086
+{
+    expect 1 "$bad" "$tool" $there --saved "$dir/empty" alice@a.test
+    expect 1 "$bad" "$tool" $there --saved "$dir/zero" alice@a.test
+    expect 1 "$dir: Is a directory" "$tool" $there --saved "$dir" alice@a.test
+    expect 1 "$dir: Is a directory" "$tool" $there --session "$dir" alice@a.test
+    expect 1 "$bad" "$tool" --connect "127.0.0.1:$port" --first-use --session "$dir/zero" alice@a.test
+    # A session begins anew where nothing can be made of the file; what it could not deliver it tells.
+    session="$there --json --session $dir/session"
+    saved='"event":"error","name":"SAVED","origin":"CALL"'
+    cp "$dir/zero" "$dir/session"
+    expect 2 "$saved" "$tool" $session alice@a.test
+    expect 2 '{"event":"undelivered","id":"m1"}' "$tool" $session --send bob@a.test x alice@a.test
+    expect_not "$saved" "$tool" $session alice@a.test
+    expect 2 "$saved" "$tool" $session bob@a.test
+    printf x >>"$dir/session"
+    expect 2 "$saved" "$tool" $session bob@a.test
+    # With --keep and nobody there: until the time is over.
+    expect 2 '"event":"disconnected","reason":"CONNECT"' "$tool" $there --json --keep --retry 100 --wait 1 alice@a.test
+}
 expect 2 'reached: false' "$tool" --check --ca "$ca" --connect "127.0.0.1:$port" --direct-port "$port" a.test
 expect 1 'No such file' "$tool" --check --ca "$dir/none" a.test
 expect 1 'no certificate chain' "$tool" --ca "$ca" --cert "$dir/empty" --key "$dir/empty" alice@a.test

@@ -46,34 +46,53 @@ struct app {
     struct xmpp_tiny_bearssl_config tls_config;
     struct identity identity;
     struct xmpp_tiny_saved saved;
-    bool online, leaving, closed;
+    bool online, was_online, leaving, closed;
     struct cli_check check;
     char domain[256];
     struct xmpp_tiny_security login; /* once authenticated; its texts are gone when the connection is */
     bool unsaved;                    /* what had to be stored could not be */
-    uint32_t online_since;
-    int error; /* enum xmpp_tiny_err that ended the connection, or 0 */
+    uint32_t since;                  /* when --wait began */
+    int error;                       /* enum xmpp_tiny_err that ended the connection, or 0 */
+    int lost;                        /* the one that --keep made light of */
     char rx[XMPP_TINY_RX_MAX], tx[XMPP_TINY_TX_MAX];
     unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MAX], tls_out[XMPP_TINY_BEARSSL_OUT_MAX];
 };
 
 /* ---- Events ------------------------------------------------------------------------------------ */
 
-static void on_online(struct app *a, const struct xmpp_tiny_event *event)
+/* Replaces the file. Failure is told once. */
+static bool store(struct app *a)
 {
+    if (a->unsaved)
+        return false;
+    a->unsaved = !cli_saved_store(a->options.saved, &a->x, &a->tasks.ids);
+    return !a->unsaved;
+}
+
+static void on_online(struct app *a, const struct xmpp_tiny_event *event,
+                      const struct xmpp_tiny_security *security)
+{
+    if (!a->was_online && !a->options.keep)
+        a->since = a->platform.now_ms(a->platform.ctx);
     a->online = true;
-    a->online_since = a->platform.now_ms(a->platform.ctx);
-    cli_report_begin("online");
-    cli_report_str("jid", event->to);
-    cli_report_end();
+    a->was_online = true;
+    cli_report_online(event, security);
+    cli_tasks_online(&a->tasks, event->resumed);
 }
 
 static void on_authenticated(struct app *a, const struct xmpp_tiny_security *security, bool changed)
 {
-    bool stored = changed && cli_saved_store(a->options.saved, &a->saved);
-    if (changed && !stored)
-        a->unsaved = true;
-    cli_report_authenticated(security, stored);
+    a->login = *security;
+    cli_report_authenticated(security, changed && a->options.saved != NULL && store(a));
+}
+
+/* The connection has ended, and another follows. */
+static void on_disconnected(struct app *a, const struct xmpp_tiny_event *event)
+{
+    a->online = false;
+    a->error = 0;
+    a->lost = event->error.code;
+    cli_report_event(event);
 }
 
 static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
@@ -89,14 +108,23 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         cli_report_secured(&security);
         return 0;
     case XMPP_TINY_EVENT_AUTHENTICATED:
-        a->login = security;
         on_authenticated(a, &security, event->saved);
         return 0;
     case XMPP_TINY_EVENT_ONLINE:
-        on_online(a, event);
+        on_online(a, event, &security);
         return 0;
     case XMPP_TINY_EVENT_ANSWER:
         cli_tasks_answer(&a->tasks, event);
+        return 0;
+    case XMPP_TINY_EVENT_DELIVERED:
+    case XMPP_TINY_EVENT_UNDELIVERED:
+        cli_tasks_delivered(&a->tasks, event);
+        return 0;
+    case XMPP_TINY_EVENT_ROOM:
+        cli_tasks_room(&a->tasks);
+        return 0;
+    case XMPP_TINY_EVENT_DISCONNECTED:
+        on_disconnected(a, event);
         return 0;
     case XMPP_TINY_EVENT_ERROR:
         a->error = event->error.code;
@@ -110,7 +138,6 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
     case XMPP_TINY_EVENT_PRESENCE:
     case XMPP_TINY_EVENT_ELEMENT:
     case XMPP_TINY_EVENT_SKIPPED:
-    case XMPP_TINY_EVENT_ROOM:
         break;
     }
     cli_report_event(event);
@@ -136,9 +163,11 @@ static void set_up_config(struct app *a)
     a->config = (struct xmpp_tiny_config){
         .jid = o->jid,
         .password = o->password.given ? o->password.text : NULL,
-        .saved = o->saved ? &a->saved : NULL,
+        .saved = o->saved || o->keep ? &a->saved : NULL,
         .create_account = o->creates_account,
         .classic = o->classic,
+        .no_pipelining = o->waits_for_answers,
+        .carbons = o->carbons,
         .mechanisms = o->mechanisms,
         .tls = o->tls,
         .host = o->host[0] ? o->host : NULL,
@@ -149,10 +178,16 @@ static void set_up_config(struct app *a)
         .rx = a->rx,
         .rx_size = o->rx,
         .tx = a->tx,
-        .tx_size = o->tx,
+        .tx_size = o->queue + o->tx,
+        .queue_size = o->queue,
+        .resend = o->resend,
         .event = on_event,
         .user = a,
         .timeout_ms = o->timeout_ms,
+        .keep = o->keep,
+        .retry_ms = o->retry_ms,
+        .retry_max_ms = o->retry_max_ms,
+        .ping_ms = o->ping_ms,
     };
 }
 
@@ -218,39 +253,51 @@ static bool set_up_tls(struct app *a)
     return xmpp_tiny_bearssl_init(&a->tls, &a->tls_config) == 0 || complain("TLS", "bad configuration");
 }
 
+/* What is remembered. With a file that is no good, a session begins anew, but nobody is trusted anew. */
 static bool set_up_saved(struct app *a)
 {
     const struct cli_options *o = &a->options;
-    if (o->saved != NULL && !cli_saved_load(o->saved, &a->saved))
-        return false;
-    return !o->needs_password || a->saved.keys.iterations != 0 ||
+    struct xmpp_tiny_error error = {.code = XMPP_TINY_ERR_SAVED};
+    if (o->saved != NULL) {
+        enum cli_load how = cli_saved_load(o->saved, &a->x, &a->tasks.ids);
+        if (how == CLI_LOAD_FAILED)
+            return false;
+        if (how == CLI_LOAD_DAMAGED && (!o->session || o->first_use))
+            return complain(o->saved, xmpp_tiny_err_text(error.code));
+        if (how == CLI_LOAD_DAMAGED)
+            cli_report_error(&error, xmpp_tiny_str(NULL));
+    }
+    return !o->needs_password || a->saved.keys.iterations != 0 || a->saved.token != 0 ||
            complain(o->saved, "no password was given, and no keys are saved");
 }
 
 /* ---- The loop ---------------------------------------------------------------------------------- */
 
-/* Milliseconds of --wait that are left. */
+/* Milliseconds of --wait that are left: from the beginning with --keep, else from when we were online. */
 static uint32_t wait_left(const struct app *a)
 {
-    uint32_t gone = a->platform.now_ms(a->platform.ctx) - a->online_since;
+    uint32_t gone = a->platform.now_ms(a->platform.ctx) - a->since;
     return gone < a->options.wait_ms ? a->options.wait_ms - gone : 0;
 }
 
-/* Everything that was asked for is done. */
+/* Everything that was asked for is done, or with --keep the time for it is over. */
 static bool finished(const struct app *a)
 {
-    if (a->tasks.quit)
-        return true;
-    if (!a->online || !cli_tasks_idle(&a->tasks))
+    const struct cli_options *o = &a->options;
+    if (a->tasks.quit) /* an attempt to connect is waited for */
+        return a->online || xmpp_tiny_state(&a->x) == XMPP_TINY_STATE_WAIT;
+    if (!a->online)
+        return o->keep && o->waits && wait_left(a) == 0;
+    if (!cli_tasks_idle(&a->tasks))
         return false;
-    return a->options.waits ? wait_left(a) == 0 : !a->tasks.reading;
+    return o->waits ? wait_left(a) == 0 : !a->tasks.reading;
 }
 
 static uint32_t sleep_ms(const struct app *a, uint32_t ms)
 {
     if (ms > SLEEP_MS)
         ms = SLEEP_MS;
-    if (a->online && a->options.waits && !a->leaving) {
+    if ((a->online || a->options.keep) && a->options.waits && !a->leaving) {
         uint32_t left = wait_left(a);
         /* Time may be up while an answer is still awaited: that one has a time limit of its own. */
         if (left > 0 && left < ms)
@@ -261,8 +308,8 @@ static uint32_t sleep_ms(const struct app *a, uint32_t ms)
 
 static void leave(struct app *a)
 {
-    if (xmpp_tiny_disconnect(&a->x) == 0)
-        a->leaving = true;
+    int err = a->options.session ? xmpp_tiny_suspend(&a->x) : xmpp_tiny_disconnect(&a->x);
+    a->leaving = err == 0;
 }
 
 static int status_of(int err)
@@ -286,36 +333,67 @@ static int status_of(int err)
     return CLI_PROTOCOL;
 }
 
+/* What is to be done between two polls. What changed is stored before the next one lets bytes leave. Returns
+ * true when that one is due at once. */
+static bool work(struct app *a, bool *all_done)
+{
+    const struct cli_options *o = &a->options;
+    bool due = false;
+    if (!a->leaving && (a->online || o->queue > 0))
+        due = cli_tasks_run(&a->tasks, &a->x);
+    if (!a->leaving)
+        *all_done = finished(a);
+    if (!a->leaving && (*all_done || example_signal != 0 || !cli_report_ok())) {
+        leave(a);
+        due |= a->leaving;
+    }
+    if (o->session && xmpp_tiny_changed(&a->x))
+        (void)store(a);
+    return due;
+}
+
+/* Returns 0, or the exit status. */
+static int begin(struct app *a)
+{
+    int err = xmpp_tiny_init(&a->x, &a->config);
+    if (err == 0 && !set_up_saved(a))
+        return CLI_USAGE;
+    if (err == 0 && a->options.inactive)
+        xmpp_tiny_active(&a->x, false);
+    if (err == 0)
+        err = xmpp_tiny_connect(&a->x);
+    if (err == 0)
+        return 0;
+    struct xmpp_tiny_error error = {.code = err};
+    cli_report_error(&error, xmpp_tiny_str(NULL));
+    return status_of(err);
+}
+
 /* From connect to closed. Returns the exit status. */
 static int run(struct app *a)
 {
     bool all_done = false;
-    int err = xmpp_tiny_init(&a->x, &a->config);
-    if (err == 0)
-        err = xmpp_tiny_connect(&a->x);
-    if (err < 0) {
-        struct xmpp_tiny_error error = {.code = err};
-        cli_report_error(&error, xmpp_tiny_str(NULL));
-        return status_of(err);
-    }
+    int status = begin(a);
+    if (status != 0)
+        return status;
+    a->since = a->platform.now_ms(a->platform.ctx);
+    (void)work(a, &all_done);
     for (;;) {
         uint32_t ms = xmpp_tiny_poll(&a->x);
         if (a->closed)
             break;
-        if (a->online && !a->leaving) {
-            if (cli_tasks_run(&a->tasks, &a->x))
-                ms = 0;
-            all_done = finished(a);
-        }
-        if (!a->leaving && (all_done || example_signal != 0 || !cli_report_ok())) {
-            leave(a);
+        if (work(a, &all_done))
             ms = 0;
-        }
         bool input = cli_tasks_want_input(&a->tasks) && !a->leaving;
         int ready = xmpp_tiny_posix_wait(&a->tcp, false, sleep_ms(a, ms), input ? STDIN_FILENO : -1);
         if (ready > 0 && (ready & 2) != 0)
             cli_tasks_input(&a->tasks);
     }
+    if (a->options.saved != NULL && (a->options.session || a->login.authenticated) &&
+        xmpp_tiny_changed(&a->x))
+        (void)store(a);
+    if (a->error == 0 && !a->was_online)
+        a->error = a->lost;
     if (a->error != 0)
         return status_of(a->error);
     if (example_signal != 0 && !all_done)
@@ -357,12 +435,14 @@ int main(int argc, char **argv)
     if (cli_options_read(&app.options, argc, argv, &status)) {
         cli_report_json(app.options.json);
         cli_tasks_init(&app.tasks, app.options.tasks, app.options.task_count, app.options.reads_stdin);
+        app.tasks.queue = app.options.queue > 0;
+        app.tasks.keep = app.options.keep;
         xmpp_tiny_posix_init(&app.tcp);
         set_up_config(&app);
         status = CLI_USAGE;
         if (!example_catch_signals())
             perror("xmpp-tiny: signals");
-        else if (set_up_tls(&app) && set_up_saved(&app))
+        else if (set_up_tls(&app))
             status = app.options.checks ? check(&app) : run(&app);
     }
     example_wipe(&app.options.password, sizeof app.options.password);

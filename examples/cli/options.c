@@ -28,13 +28,17 @@ static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
     X(TLS,           "--tls",           1, "KIND",        "starttls (default, port 5222) or direct (port 5223)") \
     X(CA,            "--ca",            1, "FILE",        "trust anchors, PEM; up to " CLI_TEXT_OF(CLI_CAS_MAX) " files; default: the system's") \
     X(PIN,           "--pin",           1, "HEX",         "SHA-256 of a public key the server may have, up to " CLI_TEXT_OF(CLI_PINS_MAX) "; without --ca it alone counts") \
-    X(FIRST_USE,     "--first-use",     0, "",            "trust whoever comes first, then nobody else; goes with --saved") \
-    X(SAVED,         "--saved",         1, "FILE",        "remember the server and the login's keys there; secret") \
+    X(FIRST_USE,     "--first-use",     0, "",            "trust whoever comes first, then nobody else; goes with --saved or --session") \
+    X(SAVED,         "--saved",         1, "FILE",        "remember the server, keys and tokens of the login there; secret") \
+    X(SESSION,       "--session",       1, "FILE",        "likewise, and the session: the next run goes on with it, see below") \
     X(ACCEPT_CHANGE, "--accept-change", 0, "",            "go on if the server's key is not the remembered one") \
     X(CERT,          "--cert",          1, "FILE",        "client certificate chain, PEM; goes with --key") \
     X(KEY,           "--key",           1, "FILE",        "its private key, PEM, not encrypted") \
     X(MECHANISM,     "--mechanism",     1, "NAME",        "allow this SASL mechanism, repeated: each of them; default: the SCRAM family") \
     X(SASL2,         "--sasl2",         1, "on|off",      "log in by SASL2 where the server has it; default on") \
+    X(PIPELINE,      "--pipeline",      1, "on|off",      "send ahead what will be asked for, where the server takes it; default on") \
+    X(CARBONS,       "--carbons",       0, "",            "have copies of what other devices of the account send and get") \
+    X(INACTIVE,      "--inactive",      0, "",            "tell the server that nobody looks: it may hold back what can wait") \
     X(RESOURCE,      "--resource",      1, "NAME",        "ask for this resource") \
     X(CREATE,        "--create-account", 0, "",           "make the account before logging in, if there is none") \
     X(SEND,          "--send",          2, "JID TEXT",    "send a chat message") \
@@ -44,13 +48,20 @@ static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
     X(NEW_PASSWORD_FILE, "--new-password-file", 1, "FILE", "read it from FILE, less one line end") \
     X(WAIT,          "--wait",          1, "SECONDS",     "stay that long and show what arrives, " RANGE(0, CLI_WAIT_MAX)) \
     X(STDIN,         "--stdin",         0, "",            "obey commands from stdin, see below") \
+    X(KEEP,          "--keep",          0, "",            "connect again when the connection is lost, until --wait ends or 'quit'") \
+    X(RETRY,         "--retry",         1, "MS",          "of --keep: the first wait before that, doubled with each failure; default 2000") \
+    X(RETRY_MAX,     "--retry-max",     1, "MS",          "the longest; default 300000") \
+    X(PING_AFTER,    "--ping-after",    1, "SECONDS",     "after so long a silence ask the server whether it is there; 0: never; default 300") \
+    X(QUEUE,         "--queue",         1, "BYTES",       "keep stanzas until the server has them, " \
+                                                          RANGE(XMPP_TINY_QUEUE_MIN, CLI_QUEUE_MAX) "; default 0, with --session or --keep 16384") \
+    X(RESEND,        "--resend",        0, "",            "send again what a lost session left, though some of it may have arrived") \
     X(CHECK,         "--check",         0, "",            "do not log in: judge the server, see below") \
     X(DIRECT_PORT,   "--direct-port",   1, "PORT",        "of --check: where TLS comes from the first byte; default 5223") \
     X(JSON,          "--json",          0, "",            "print events as JSON objects, one a line") \
     X(TRACE,         "--trace",         0, "",            "print the session to stderr, secrets masked, control characters as \\xNN") \
     X(TIMEOUT,       "--timeout",       1, "SECONDS",     "longest wait for any answer, 1 to 600; default 30, with --check 10") \
     X(RX,            "--rx",            1, "BYTES",       "receive buffer, " RANGE(XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) "; default 16384") \
-    X(TX,            "--tx",            1, "BYTES",       "transmit buffer, " RANGE(XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) "; default 8192") \
+    X(TX,            "--tx",            1, "BYTES",       "transmit buffer, " RANGE(XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) "; default 8192; --queue comes on top") \
     X(TLS_BUFFER,    "--tls-buffer",    1, "BYTES",       "receive buffer of the TLS port, " \
                                                           RANGE(XMPP_TINY_BEARSSL_IN_MIN, XMPP_TINY_BEARSSL_IN_MAX) "; default the largest") \
     X(VERSION,       "--version",       0, "",            "print the version") \
@@ -159,10 +170,19 @@ static bool set_tls(struct cli_options *o, const char *kind)
     return true;
 }
 
-static bool set_sasl2(struct cli_options *o, const char *text)
+static bool set_off(const char *name, const char *text, bool *off)
 {
-    o->classic = strcmp(text, "off") == 0;
-    return o->classic || strcmp(text, "on") == 0 || wrong("--sasl2", "on or off is needed");
+    *off = strcmp(text, "off") == 0;
+    return *off || strcmp(text, "on") == 0 || wrong(name, "on or off is needed");
+}
+
+static bool set_file(struct cli_options *o, const char *path, bool session)
+{
+    if (o->saved != NULL && o->session != session)
+        return wrong("--saved", "not with --session, which does the same and more");
+    o->saved = path;
+    o->session = session;
+    return true;
 }
 
 static bool set_mechanism(struct cli_options *o, const char *name)
@@ -245,8 +265,8 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         o->first_use = true;
         return true;
     case OPTION_SAVED:
-        o->saved = words[0];
-        return true;
+    case OPTION_SESSION:
+        return set_file(o, words[0], option == OPTION_SESSION);
     case OPTION_ACCEPT_CHANGE:
         o->accepts_change = true;
         return true;
@@ -262,7 +282,15 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         *resource = words[0];
         return true;
     case OPTION_SASL2:
-        return set_sasl2(o, words[0]);
+        return set_off(name, words[0], &o->classic);
+    case OPTION_PIPELINE:
+        return set_off(name, words[0], &o->waits_for_answers);
+    case OPTION_CARBONS:
+        o->carbons = true;
+        return true;
+    case OPTION_INACTIVE:
+        o->inactive = true;
+        return true;
     case OPTION_CREATE:
         o->creates_account = true;
         return true;
@@ -279,6 +307,27 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
         return true;
     case OPTION_STDIN:
         o->reads_stdin = true;
+        return true;
+    case OPTION_KEEP:
+        o->keep = true;
+        return true;
+    case OPTION_RETRY:
+        return set_number(name, words[0], 1, CLI_RETRY_MAX, &o->retry_ms);
+    case OPTION_RETRY_MAX:
+        return set_number(name, words[0], 1, CLI_RETRY_MAX, &o->retry_max_ms);
+    case OPTION_PING_AFTER:
+        if (!set_number(name, words[0], 0, CLI_WAIT_MAX, &number))
+            return false;
+        o->ping_ms = number > 0 ? number * 1000 : XMPP_TINY_FOREVER;
+        return true;
+    case OPTION_QUEUE:
+        if (strcmp(words[0], "0") != 0 &&
+            !set_number(name, words[0], XMPP_TINY_QUEUE_MIN, CLI_QUEUE_MAX, &o->queue))
+            return false;
+        o->queue_given = true;
+        return true;
+    case OPTION_RESEND:
+        o->resend = true;
         return true;
     case OPTION_CHECK:
         o->checks = true;
@@ -359,9 +408,24 @@ static bool check_trust(const struct cli_options *o)
     if (o->first_use && (o->ca_count > 0 || o->pin_count > 0))
         return wrong("--first-use", "not with --ca or --pin");
     if (o->first_use && o->saved == NULL)
-        return wrong("--first-use", "--saved is needed");
+        return wrong("--first-use", "--saved or --session is needed");
     if (o->accepts_change && o->saved == NULL)
-        return wrong("--accept-change", "--saved is needed");
+        return wrong("--accept-change", "--saved or --session is needed");
+    return true;
+}
+
+static bool check_session(struct cli_options *o)
+{
+    if (!o->queue_given && (o->session || o->keep))
+        o->queue = CLI_QUEUE;
+    if (o->queue == 0 && o->session)
+        return wrong("--session", "not with --queue 0");
+    if (o->queue == 0 && o->resend)
+        return wrong("--resend", "goes with --queue, --session or --keep");
+    if (!o->keep && (o->retry_ms > 0 || o->retry_max_ms > 0))
+        return wrong(o->retry_ms > 0 ? "--retry" : "--retry-max", "goes with --keep");
+    if (o->tx > XMPP_TINY_TX_MAX - o->queue)
+        return wrong("--queue", "together with --tx more than " CLI_TEXT_OF(XMPP_TINY_TX_MAX));
     return true;
 }
 
@@ -373,7 +437,7 @@ static bool check_check(const struct cli_options *o)
     if (!o->checks)
         return o->direct_port == 0 || wrong("--direct-port", "goes with --check");
     if (o->pin_count > 0 || o->first_use || o->saved != NULL || o->creates_account || o->task_count > 0 ||
-        o->waits || o->reads_stdin || o->cert != NULL)
+        o->waits || o->reads_stdin || o->cert != NULL || o->keep || o->queue_given)
         return wrong("--check", "goes with --connect, --direct-port, --ca, --timeout, --json and a password");
     (void)xmpp_tiny_jid_parse(xmpp_tiny_str(o->jid), &parts);
     for (size_t i = 0; i < parts.domain.len; i++)
@@ -451,6 +515,6 @@ bool cli_options_read(struct cli_options *o, int argc, char **argv, int *status)
         o->timeout_ms = o->checks ? 10000 : 30000;
     return read_secret_variable(&o->password, password_variable) &&
            read_secret_variable(&o->new_password, new_password_variable) && set_jid(o, argv[at], resource) &&
-           check_trust(o) && check_check(o) && set_new_password(o) &&
+           check_trust(o) && check_check(o) && check_session(o) && set_new_password(o) &&
            (o->checks || (check_user(o, argv[at]) && check_login(o)));
 }

@@ -116,13 +116,19 @@ void cli_report_end(void)
         broken = true;
 }
 
+/* What the peer or the port said of an error, or else its meaning. */
+static void put_reason(const struct xmpp_tiny_error *error)
+{
+    cli_report_str("condition", error->condition);
+    cli_report_str("text", error->text.ptr ? error->text : xmpp_tiny_str(xmpp_tiny_err_text(error->code)));
+}
+
 void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str to)
 {
     cli_report_begin("error");
     cli_report_str("name", xmpp_tiny_str(xmpp_tiny_err_name(error->code)));
     cli_report_str("origin", xmpp_tiny_str(origins[xmpp_tiny_err_origin(error->code)]));
-    cli_report_str("condition", error->condition);
-    cli_report_str("text", error->text.ptr ? error->text : xmpp_tiny_str(xmpp_tiny_err_text(error->code)));
+    put_reason(error);
     cli_report_str("to", to);
     cli_report_end();
 }
@@ -162,6 +168,16 @@ void cli_report_changed(const struct xmpp_tiny_security *security, const struct 
     cli_report_hex("spki", security->spki, sizeof security->spki);
     cli_report_hex("old_certificate", saved->certificate, sizeof saved->certificate);
     cli_report_hex("certificate", security->certificate, sizeof security->certificate);
+    cli_report_end();
+}
+
+void cli_report_online(const struct xmpp_tiny_event *event, const struct xmpp_tiny_security *security)
+{
+    cli_report_begin("online");
+    cli_report_str("jid", event->to);
+    cli_report_bool("resumed", event->resumed);
+    cli_report_str("via", xmpp_tiny_str(example_via_name(security->via)));
+    cli_report_bool("tls_resumed", security->resumed);
     cli_report_end();
 }
 
@@ -223,12 +239,21 @@ static void report_skipped(const struct xmpp_tiny_event *e)
     cli_report_end();
 }
 
-void cli_report_iq(const struct xmpp_tiny_event *event)
+static void report_disconnected(const struct xmpp_tiny_event *e)
+{
+    cli_report_begin("disconnected");
+    cli_report_str("reason", xmpp_tiny_str(xmpp_tiny_err_name(e->error.code)));
+    put_reason(&e->error);
+    cli_report_number("wait_ms", e->wait);
+    cli_report_end();
+}
+
+void cli_report_iq(const struct xmpp_tiny_event *event, struct xmpp_tiny_str id)
 {
     struct xmpp_tiny_el payload = xmpp_tiny_child(event->el, NULL, "*");
     cli_report_begin("iq");
     cli_report_str("from", event->from);
-    cli_report_str("id", event->id);
+    cli_report_str("id", id);
     cli_report_str("type", xmpp_tiny_attr(event->el, "type"));
     if (xmpp_tiny_found(payload)) {
         cli_report_str("name", xmpp_tiny_name(payload));
@@ -258,7 +283,7 @@ void cli_report_event(const struct xmpp_tiny_event *event)
         break;
     case XMPP_TINY_EVENT_ELEMENT:
         if (xmpp_tiny_is(event->el, "iq", NULL)) { /* the answer to a raw one */
-            cli_report_iq(event);
+            cli_report_iq(event, event->id);
             break;
         }
         cli_report_begin("element");
@@ -272,6 +297,9 @@ void cli_report_event(const struct xmpp_tiny_event *event)
     case XMPP_TINY_EVENT_ERROR:
         cli_report_error(&event->error, xmpp_tiny_str(NULL));
         break;
+    case XMPP_TINY_EVENT_DISCONNECTED:
+        report_disconnected(event);
+        break;
     case XMPP_TINY_EVENT_CLOSED:
         cli_report_begin("closed");
         cli_report_number("unsent", event->unsent);
@@ -283,6 +311,8 @@ void cli_report_event(const struct xmpp_tiny_event *event)
     case XMPP_TINY_EVENT_ONLINE:
     case XMPP_TINY_EVENT_ANSWER:
     case XMPP_TINY_EVENT_ROOM:
+    case XMPP_TINY_EVENT_DELIVERED:
+    case XMPP_TINY_EVENT_UNDELIVERED:
         break;
     }
 }

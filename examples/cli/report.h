@@ -22,8 +22,8 @@ void cli_report_end(void);
 /* An error event. `to`: whom it concerns, may be absent. */
 void cli_report_error(const struct xmpp_tiny_error *error, struct xmpp_tiny_str to);
 
-/* An iq result or error. */
-void cli_report_iq(const struct xmpp_tiny_event *event);
+/* An iq result or error, by an id that may be another than its own. */
+void cli_report_iq(const struct xmpp_tiny_event *event, struct xmpp_tiny_str id);
 
 /* How the connection is protected; by what both sides proved themselves; that the certificate is not the
  * one that was remembered. */
@@ -31,10 +31,12 @@ void cli_report_secured(const struct xmpp_tiny_security *security);
 void cli_report_authenticated(const struct xmpp_tiny_security *security, bool saved);
 void cli_report_changed(const struct xmpp_tiny_security *security, const struct xmpp_tiny_saved *saved);
 
+void cli_report_online(const struct xmpp_tiny_event *event, const struct xmpp_tiny_security *security);
+
 /* A line of --check; for people the verdict comes first. */
 void cli_report_verdict(const char *line, const char *verdict, const char *text, const char *why);
 
-/* CONNECTED, REGISTERED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, CLOSED. */
+/* CONNECTED, REGISTERED, MESSAGE, PRESENCE, ELEMENT, SKIPPED, ERROR, DISCONNECTED, CLOSED. */
 void cli_report_event(const struct xmpp_tiny_event *event);
 
 /* False once stdout could not be written. */

@@ -92,7 +92,7 @@ static struct xmpp_tiny_str word(struct xmpp_tiny_str *rest)
     return first;
 }
 
-static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
+static const char *parse_command(struct cli_task *t, struct xmpp_tiny_str line)
 {
     struct xmpp_tiny_str rest = line;
     struct xmpp_tiny_str command = word(&rest);
@@ -121,6 +121,25 @@ static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
     return NULL;
 }
 
+static const char *task_parse(struct cli_task *t, struct xmpp_tiny_str line)
+{
+    static const char prefix[] = "id=";
+    const size_t len = sizeof prefix - 1;
+    struct xmpp_tiny_str id = absent;
+    if (line.len > len && memcmp(line.ptr, prefix, len) == 0) {
+        id = word(&line);
+        id.ptr += len;
+        id.len -= len;
+        if (id.len == 0 || id.len > CLI_ID_MAX)
+            return "an id has 1 to " CLI_TEXT_OF(CLI_ID_MAX) " bytes";
+    }
+    const char *wrong = parse_command(t, line);
+    t->id = id;
+    if (wrong == NULL && id.ptr != NULL && (t->kind == CLI_PASSWORD || t->kind == CLI_QUIT))
+        return "this command takes no id";
+    return wrong;
+}
+
 /* ---- Lines from stdin -------------------------------------------------------------------------- */
 
 void cli_tasks_init(struct cli_tasks *s, const struct cli_task *list, size_t count, bool reads_stdin)
@@ -133,7 +152,7 @@ void cli_tasks_init(struct cli_tasks *s, const struct cli_task *list, size_t cou
 
 bool cli_tasks_want_input(const struct cli_tasks *s)
 {
-    return s->reading && s->end - s->start < sizeof s->line;
+    return s->reading && s->end - s->start < sizeof s->line && s->ids.count < CLI_IDS_MAX;
 }
 
 static void fail(struct cli_tasks *s, int status)
@@ -208,15 +227,21 @@ static struct cli_request *free_request(struct cli_tasks *s)
     return NULL;
 }
 
-static void expect(struct cli_request *r, int number, const struct cli_task *t)
+static void copy(char *to, size_t size, struct xmpp_tiny_str text)
 {
-    size_t len = t->to.len < sizeof r->to ? t->to.len : sizeof r->to - 1;
+    size_t len = text.len < size ? text.len : size - 1;
+    if (len > 0)
+        memcpy(to, text.ptr, len);
+    to[len] = '\0';
+}
+
+static void expect(struct cli_request *r, int number, const struct cli_task *t, struct xmpp_tiny_str id)
+{
     r->number = (uint16_t)number;
     r->kind = t->kind;
     r->since = now_ms();
-    if (len > 0)
-        memcpy(r->to, t->to.ptr, len);
-    r->to[len] = '\0';
+    copy(r->to, sizeof r->to, t->to);
+    copy(r->id, sizeof r->id, id);
 }
 
 static struct xmpp_tiny_str asked(const struct cli_request *r)
@@ -224,11 +249,17 @@ static struct xmpp_tiny_str asked(const struct cli_request *r)
     return r->to[0] ? xmpp_tiny_str(r->to) : absent;
 }
 
+/* The id that was given counts: the one on the wire is random. */
+static struct xmpp_tiny_str shown(const struct cli_request *r, const struct xmpp_tiny_event *event)
+{
+    return r->id[0] ? xmpp_tiny_str(r->id) : event->id;
+}
+
 static void report_pong(const struct cli_request *r, const struct xmpp_tiny_event *event)
 {
     cli_report_begin("pong");
     cli_report_str("from", event->from.ptr ? event->from : asked(r));
-    cli_report_str("id", event->id);
+    cli_report_str("id", shown(r, event));
     cli_report_number("ms", (int64_t)(uint32_t)(now_ms() - r->since));
     cli_report_str("condition", event->error.condition);
     cli_report_str("text", event->error.text);
@@ -247,12 +278,15 @@ static void report_password(struct cli_tasks *s, const struct xmpp_tiny_event *e
 
 static void unanswered(struct cli_tasks *s, const struct xmpp_tiny_event *event, const struct cli_request *r)
 {
+    bool late = event->error.code == XMPP_TINY_ERR_TIMEOUT;
     cli_report_error(&event->error, asked(r));
-    fail(s, event->error.code == XMPP_TINY_ERR_TIMEOUT ? CLI_LATE : CLI_NO_CONNECTION);
+    if (late || !s->keep)
+        fail(s, late ? CLI_LATE : CLI_NO_CONNECTION);
 }
 
 void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event)
 {
+    s->full = false;
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct cli_request *r = &s->requests[i];
         if (r->number != event->request)
@@ -265,25 +299,156 @@ void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event)
         } else if (r->kind == CLI_PASSWORD) {
             report_password(s, event);
         } else {
-            cli_report_iq(event);
+            cli_report_iq(event, shown(r, event));
         }
         r->number = 0;
         return;
     }
 }
 
+/* ---- Delivery ---------------------------------------------------------------------------------- */
+
+void cli_tasks_delivered(struct cli_tasks *s, const struct xmpp_tiny_event *event)
+{
+    struct cli_id id;
+    s->full = false;
+    if (!cli_ids_take(&s->ids, event->tag, &id)) /* it bears no tag */
+        return;
+    cli_report_begin(event->kind == XMPP_TINY_EVENT_DELIVERED ? "delivered" : "undelivered");
+    cli_report_str("id", xmpp_tiny_str(id.text[0] ? id.text : NULL));
+    cli_report_end();
+}
+
+void cli_tasks_room(struct cli_tasks *s)
+{
+    s->full = false;
+}
+
+void cli_tasks_online(struct cli_tasks *s, bool resumed)
+{
+    s->full = false;
+    s->presence.due = s->online && !resumed && s->presence.said;
+    s->online = true;
+}
+
+/* ---- Ids --------------------------------------------------------------------------------------- */
+
+/* One event will tell its end. */
+static bool tracked(const struct cli_tasks *s, const struct cli_task *t)
+{
+    bool always = t->kind == CLI_MESSAGE || t->kind == CLI_IQ || t->kind == CLI_RAW;
+    return s->queue && (always || t->id.ptr != NULL);
+}
+
+static const char *spaces(const char *at, const char *end)
+{
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    return at;
+}
+
+/* Bytes up to one of the stop characters, or to the end. */
+static struct xmpp_tiny_str span(const char *at, const char *end, const char *stop)
+{
+    const char *from = at;
+    while (at < end && strchr(stop, *at) == NULL)
+        at++;
+    return (struct xmpp_tiny_str){from, (size_t)(at - from)};
+}
+
+/* The id in the first tag of a stanza, absent if there is none; *name: bytes to the end of its name. */
+static struct xmpp_tiny_str raw_id(struct xmpp_tiny_str xml, size_t *name)
+{
+    const char *end = xml.ptr + xml.len, *at = xml.ptr + span(xml.ptr, end, " \t/>").len;
+    *name = (size_t)(at - xml.ptr);
+    for (;;) {
+        struct xmpp_tiny_str attribute = span(spaces(at, end), end, " \t=/>");
+        at = spaces(attribute.ptr + attribute.len, end);
+        if (attribute.len == 0 || at == end || *at != '=')
+            return absent;
+        at = spaces(at + 1, end);
+        if (at == end || (*at != '\'' && *at != '"'))
+            return absent;
+        struct xmpp_tiny_str value = span(at + 1, end, *at == '"' ? "\"" : "'");
+        if (is(attribute, "id"))
+            return value;
+        at = value.ptr + value.len < end ? value.ptr + value.len + 1 : end;
+    }
+}
+
+/* Writes the stanza with the id that it has not. */
+static struct xmpp_tiny_str raw_with_id(struct cli_tasks *s, struct xmpp_tiny_str xml, size_t name,
+                                        struct xmpp_tiny_str id)
+{
+    char *at = s->raw;
+    memcpy(at, xml.ptr, name);
+    at += name;
+    at += sprintf(at, " id='");
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.ptr[i];
+        if (c == '&' || c == '<' || c == '\'')
+            at += sprintf(at, "&#%d;", c);
+        else
+            *at++ = c;
+    }
+    *at++ = '\'';
+    memcpy(at, xml.ptr + name, xml.len - name);
+    at += xml.len - name;
+    return (struct xmpp_tiny_str){s->raw, (size_t)(at - s->raw)};
+}
+
+/* Settles the id of a task: that of its line, or of the stanza, or one that is made. Returns NULL, or what is
+ * wrong. */
+static const char *settle_id(struct cli_tasks *s, struct cli_task *t, char *made, size_t size)
+{
+    size_t name;
+    if (t->kind == CLI_RAW) {
+        struct xmpp_tiny_str own = raw_id(t->text, &name);
+        if (own.ptr != NULL && t->id.ptr != NULL)
+            return "the stanza has an id already";
+        if (own.len > CLI_ID_MAX && s->queue)
+            return "an id has 1 to " CLI_TEXT_OF(CLI_ID_MAX) " bytes";
+        if (t->id.ptr != NULL)
+            t->text = raw_with_id(s, t->text, name, t->id);
+        else
+            t->id = own;
+    } else if (t->id.ptr == NULL && (t->kind == CLI_MESSAGE || t->kind == CLI_IQ)) {
+        (void)snprintf(made, size, "%c%lu", t->kind == CLI_IQ ? 'q' : 'm', (unsigned long)s->ids.names + 1);
+        t->id = xmpp_tiny_str(made);
+    }
+    return NULL;
+}
+
 /* ---- Sending ----------------------------------------------------------------------------------- */
 
-static int send_message(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_task *t)
+static int send_message(struct xmpp_tiny *x, const struct cli_task *t)
 {
-    char id[16];
-    (void)snprintf(id, sizeof id, "m%u", (unsigned)(s->messages + 1));
-    struct xmpp_tiny_message m = {
-        .to = t->to, .type = xmpp_tiny_str("chat"), .id = xmpp_tiny_str(id), .body = t->text};
-    int err = xmpp_tiny_message(x, &m);
-    if (err == 0)
-        s->messages++;
+    struct xmpp_tiny_message m = {.to = t->to, .type = xmpp_tiny_str("chat"), .id = t->id, .body = t->text};
+    return xmpp_tiny_message(x, &m);
+}
+
+static int send_presence(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_task *t)
+{
+    struct xmpp_tiny_presence p = {.type = t->type, .id = t->id, .show = t->show, .status = t->text};
+    int err = xmpp_tiny_presence(x, &p);
+    if (err == 0) {
+        s->presence.said = t->type.ptr == NULL;
+        s->presence.due = false;
+        copy(s->presence.show, sizeof s->presence.show, t->show);
+        copy(s->presence.status, sizeof s->presence.status, t->text);
+    }
     return err;
+}
+
+/* To a new session. Returns false when there is no room. */
+static bool repeat_presence(struct cli_tasks *s, struct xmpp_tiny *x)
+{
+    const struct cli_presence *last = &s->presence;
+    struct xmpp_tiny_presence p = {.show = xmpp_tiny_str(last->show[0] ? last->show : NULL),
+                                   .status = xmpp_tiny_str(last->status[0] ? last->status : NULL)};
+    s->full = xmpp_tiny_presence(x, &p) == XMPP_TINY_ERR_AGAIN;
+    s->presence.due = s->full;
+    return !s->full;
 }
 
 static int send_iq(struct xmpp_tiny *x, const struct cli_task *t)
@@ -295,12 +460,11 @@ static int send_iq(struct xmpp_tiny *x, const struct cli_task *t)
 
 static int task_send(struct cli_tasks *s, struct xmpp_tiny *x, const struct cli_task *t)
 {
-    struct xmpp_tiny_presence p = {.type = t->type, .show = t->show, .status = t->text};
     switch (t->kind) {
     case CLI_MESSAGE:
-        return send_message(s, x, t);
+        return send_message(x, t);
     case CLI_PRESENCE:
-        return xmpp_tiny_presence(x, &p);
+        return send_presence(s, x, t);
     case CLI_PING:
         return xmpp_tiny_ping(x, t->to, 0);
     case CLI_PASSWORD:
@@ -339,22 +503,62 @@ static bool task_next(struct cli_tasks *s, struct cli_task *t, size_t *size)
     return false;
 }
 
+/* It is its turn, but it has to wait. */
+static bool must_wait(struct cli_tasks *s, const struct xmpp_tiny *x, const struct cli_task *t)
+{
+    bool request = t->kind == CLI_PING || t->kind == CLI_PASSWORD || t->kind == CLI_IQ;
+    if (request && free_request(s) == NULL)
+        return true;
+    if (t->kind == CLI_PASSWORD &&
+        xmpp_tiny_state(x) != XMPP_TINY_STATE_ONLINE) /* the server has to be known */
+        return true;
+    return tracked(s, t) && s->ids.count == CLI_IDS_MAX;
+}
+
+/* Hands it over. Returns false when it was not accepted now. */
+static bool hand_over(struct cli_tasks *s, struct xmpp_tiny *x, struct cli_task *t)
+{
+    char made[16];
+    struct cli_request *request = free_request(s);
+    struct cli_task task = *t;
+    uint32_t tag = 0;
+    const char *wrong = settle_id(s, &task, made, sizeof made);
+    if (wrong != NULL) {
+        refuse(s, XMPP_TINY_ERR_ARGUMENT, wrong, t->to);
+        return true;
+    }
+    if (tracked(s, t)) {
+        tag = cli_ids_tag(&s->ids);
+        xmpp_tiny_tag(x, tag);
+    }
+    int result = task_send(s, x, &task);
+    if (result == XMPP_TINY_ERR_AGAIN)
+        s->full = true;
+    if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_BUSY || result == XMPP_TINY_ERR_STATE)
+        return false;
+    if (result < 0) {
+        refuse(s, result, NULL, t->to);
+        return true;
+    }
+    if (task.id.ptr == made)
+        s->ids.names++;
+    if (tag != 0)
+        (void)cli_ids_add(&s->ids, tag, task.id);
+    if (result > 0 && request != NULL)
+        expect(request, result, t, task.id);
+    return true;
+}
+
 bool cli_tasks_run(struct cli_tasks *s, struct xmpp_tiny *x)
 {
     struct cli_task t;
     size_t size;
     bool moved = false;
+    if (s->full || (s->presence.due && !repeat_presence(s, x)))
+        return false;
     while (task_next(s, &t, &size)) {
-        struct cli_request *request = free_request(s);
-        if (request == NULL && (t.kind == CLI_PING || t.kind == CLI_PASSWORD || t.kind == CLI_IQ))
+        if (must_wait(s, x, &t) || !hand_over(s, x, &t))
             return moved;
-        int result = task_send(s, x, &t);
-        if (result == XMPP_TINY_ERR_AGAIN || result == XMPP_TINY_ERR_BUSY || result == XMPP_TINY_ERR_STATE)
-            return moved;
-        if (result < 0)
-            refuse(s, result, NULL, t.to);
-        else if (result > 0 && request != NULL)
-            expect(request, result, &t);
         if (size == 0)
             s->next++;
         else
@@ -371,5 +575,5 @@ bool cli_tasks_idle(const struct cli_tasks *s)
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
         if (s->requests[i].number != 0)
             return false;
-    return s->next == s->count && !front(s, &line, &size);
+    return s->ids.count == 0 && !s->presence.due && s->next == s->count && !front(s, &line, &size);
 }
