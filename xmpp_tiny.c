@@ -2596,7 +2596,9 @@ static void trace(const struct xmpp_tiny *x, char direction, const char *text, s
     if (!XMPP_TINY_ENABLE_TRACE || p->trace == NULL)
         return;
     if (secret) {
-        const char *tag = text[0] == '<' ? find(text, len, '>') : NULL;
+        bool begins =
+            text[0] == '<' && (direction == '>' || x->tok.state == S_START || x->tok.state == S_BETWEEN);
+        const char *tag = begins ? find(text, len, '>') : NULL;
         len = tag ? (size_t)(tag - text) + 1 : 0;
     }
     if (len)
