@@ -14,7 +14,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "e2e
 sys.dont_write_bytecode = True
 
 # The path to the harness has to be known first.
-from harness import BUILD, CLI, PATIENCE, Child, Cli, Prosody, Report, clean_up_always, make_pki, same, scratch, until, write  # noqa: E402
+from harness import (BUILD, CLI, PATIENCE, Child, Cli, Prosody, Report, clean_up_always, directory, make_pki, same,  # noqa: E402
+                     scratch, until, write)
 
 ALICE, BOB = "alice@a.test", "bob@a.test"
 
@@ -219,6 +220,12 @@ def pins(server, _base):
         same("exit status", (done.returncode, one(events, "error")["name"]), (3, name))
 
 
+def another_server(base):
+    """Of the same domain, with a key of its own."""
+    place = directory(base, "other")
+    return Prosody(place, make_pki(place), [ALICE], [], hosts=False).start()
+
+
 def first_use(server, base):
     """The first server is believed; the keys stand in for the password; the file is for its owner alone."""
     path = os.path.join(base, "first-use")
@@ -237,20 +244,17 @@ def first_use(server, base):
     same("there are secrets", len(secrets) > 64, True)
     same("of which nothing is printed", [at for at in secrets if state[at:at + 16].hex().encode() in done.stdout + done.stderr], [])
 
-    # Another key in place of what is remembered: it is told, and the tool leaves unless it is allowed.
+    # A server with another key: it is told, and the tool leaves unless it is allowed.
+    other = another_server(base)
     secured = one(events, "secured")
-    changed = state.replace(bytes.fromhex(secured["spki"]), bytes(range(32))) \
-        .replace(bytes.fromhex(secured["certificate"]), bytes(range(32, 64)))
-    with open(path, "wb") as file:
-        file.write(changed)
+    there[1] = f"{other.address}:{other.port}"
     events, done = without_ca(there)
     same("exit status", (done.returncode, one(events, "error")["name"]), (3, "CERT_CHANGED"))
-    same("old and new", [one(events, "changed")[key] for key in ("old_spki", "spki")], [bytes(range(32)).hex(), spki(server)])
-    same("old and new", [one(events, "changed")[key] for key in ("old_certificate", "certificate")],
-         [bytes(range(32, 64)).hex(), secured["certificate"]])
+    same("old and new", [one(events, "changed")[key] for key in ("old_spki", "spki")], [spki(server), spki(other)])
+    same("old", one(events, "changed")["old_certificate"], secured["certificate"])
     same("nothing was said", [e["event"] for e in events], ["connected", "changed", "error", "closed"])
     with open(path, "rb") as file:
-        same("the file is as it was", file.read() == changed, True)
+        same("the file is as it was", file.read() == state, True)
     events, done = without_ca([*there, "--accept-change"])
     same("exit status", (done.returncode, one(events, "authenticated")["saved"]), (0, True))
     events, done = without_ca(there)
@@ -260,6 +264,7 @@ def first_use(server, base):
     # This server makes another salt for each login: the keys are no help, and that is told.
     events, done = without_ca(there, password=None)
     same("without the password", (done.returncode, one(events, "error")["name"]), (4, "KEYS"))
+    other.stop()
 
 
 def unwritable(server, base):
@@ -299,8 +304,160 @@ def new_account(server, _base):
     same("exit status", (done.returncode, one(events, "error")["name"]), (4, "AUTH"))
 
 
-REGISTER = """\
-  modules_enabled = { "register" }
+# ---- Sessions ------------------------------------------------------------------------------------------
+
+
+def ends(*tools):
+    """How the stanzas of one run or more ended, in order."""
+    return [(e["event"], e.get("id")) for tool in tools for e in tool.events if e["event"] in ("delivered", "undelivered")]
+
+
+def bodies(tool):
+    return [e["body"] for e in tool.events if e["event"] == "message"]
+
+
+def queue(server, _base):
+    """More than it has room for: each is kept, delivered once, in order, and that is told once."""
+    with Cli(server, "--stdin", "--resource", "q", jid=BOB) as bob:
+        bob.wait("online")
+        with Cli(server, "--stdin", "--queue", "1024") as tool:
+            for number in range(300):
+                tool.say(f"message {BOB}/q number {number}")
+            tool.say("iq get - <query xmlns='jabber:iq:roster'/>")
+            tool.child.process.stdin.close()
+            tool.end(0)
+            same("ends", ends(tool), [("delivered", f"m{n + 1}") for n in range(300)] + [("delivered", "q301")])
+            same("answer", tool.look("iq")["id"], "q301")
+        bob.wait("message", body="number 299")
+        same("messages", bodies(bob), [f"number {n}" for n in range(300)])
+
+
+def ids(server, _base):
+    """Those of lines, of stanzas as they stand, and those that are made; which are refused."""
+    with Cli(server, "--stdin", "--queue", "4096", "--resource", "i") as tool:
+        me = f"{ALICE}/i"
+        for line in (f"id=first message {me} a", f"message {me} b", "id=asked iq get - <query xmlns='jabber:iq:roster'/>",
+                     "id=there presence away", "id=here ping -", f"raw <message to='{me}' id='own'><body>c</body></message>",
+                     f"id=a'<&>\"b raw <message to='{me}'><body>d</body></message>",
+                     f"raw <message to = '{me}'><body>e</body><x id='inner'/></message>"):
+            tool.say(line)
+        for kind, number in (("message", 5), ("iq", 1), ("pong", 1), ("delivered", 8)):
+            for _ in range(number):
+                tool.wait(kind)
+        same("messages", [(e.get("id"), e["body"]) for e in tool.events if e["event"] == "message"],
+             [("first", "a"), ("m1", "b"), ("own", "c"), ("a'<&>\"b", "d"), (None, "e")])
+        same("ends", ends(tool), [("delivered", id) for id in ("first", "m1", "asked", "there", "here", "own", "a'<&>\"b", None)])
+        same("answers", [e["id"] for e in tool.events if e["event"] in ("iq", "pong")], ["asked", "here"])
+        for line in (f"id= message {me} f", "id=" + "x" * 128 + f" message {me} g", "id=x quit", "id=x password y", "id=x",
+                     f"id=x raw <message to='{me}' id='y'/>"):
+            tool.say(line)
+            same("refused", tool.wait("error")["name"], "ARGUMENT")
+        tool.child.process.stdin.close()
+        tool.end(1)
+        same("number of ends", len(ends(tool)), 8)
+
+
+def session(server, base):
+    """Goes on from run to run, unless its file is damaged, or another's."""
+    place = directory(base, "session")
+    path = os.path.join(place, "file")
+
+    def run(jid=ALICE, *more):
+        with Cli(server, "--session", path, "--resource", "s", "--send", f"{jid}/s", "to oneself", *more, jid=jid) as tool:
+            tool.end(0)
+            online = tool.wait("online")
+            same("online", {key: online[key] for key in ("jid", "via", "tls_resumed")},
+                 {"jid": f"{jid}/s", "via": "classic", "tls_resumed": False})
+            same("file", (os.listdir(place), oct(os.stat(path).st_mode & 0o777)), (["file"], "0o600"))
+            return online["resumed"], [e["name"] for e in tool.events if e["event"] == "error"], ends(tool)
+
+    same("first run", run(), (False, [], [("delivered", "m1")]))
+    same("second run", run(), (True, [], [("delivered", "m2")]))
+    with open(path, "rb") as file:
+        state = file.read()
+    for at in (0, 7, 8, 30, len(state) - 33, len(state) - 1):
+        with open(path, "wb") as file:
+            file.write(state[:at] + bytes([state[at] ^ 1]) + state[at + 1:])
+        same(f"byte {at} is another", run(), (False, ["SAVED"], [("delivered", "m1")]))
+    with open(path, "wb") as file:
+        file.write(state[:-1])
+    same("it is cut", run(), (False, ["SAVED"], [("delivered", "m1")]))
+    same("another account", run(BOB), (False, ["SAVED"], [("delivered", "m1")]))
+    same("its second run", run(BOB), (True, [], [("delivered", "m2")]))
+
+
+def killed(server, base):
+    """With stanzas that the server has not acknowledged; they are not lost, nor doubled, and keep their ids."""
+    options = ["--session", os.path.join(base, "killed"), "--resource", "k", "--stdin"]
+    with Cli(server, "--stdin", "--resource", "peer", jid=BOB) as bob:
+        bob.wait("online")
+        with Cli(server, *options) as tool:
+            tool.say(f"id=1 message {BOB}/peer one")
+            tool.wait("delivered", id="1")
+            server.child.process.send_signal(signal.SIGSTOP)
+            try:
+                tool.say(f"id=2 message {BOB}/peer two")
+                tool.say(f"id=3 raw <message to='{BOB}/peer'><body>three</body></message>")
+                tool.say("id=4 iq get - <query xmlns='jabber:iq:roster'/>")
+                tool.say("nonsense")
+                tool.wait("error", name="ARGUMENT")  # so the lines before it were taken
+                until("the file to hold them", lambda: b"three" in read_bytes(options[1]))
+                tool.child.stop(signal.SIGKILL)
+            finally:
+                server.child.process.send_signal(signal.SIGCONT)
+        with Cli(server, *options) as again:
+            same("resumed", again.wait("online")["resumed"], True)
+            for number in "234":
+                again.wait("delivered", id=number)
+            again.say(f"id=5 message {BOB}/peer five")
+            again.wait("delivered", id="5")
+            again.say("quit")
+            again.end(0)
+            same("ends", ends(tool, again), [("delivered", number) for number in "12345"])
+        bob.wait("message", body="five")
+        same("messages", bodies(bob), ["one", "two", "three", "five"])
+
+
+def read_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def keep(server, _base):
+    """A server that is away for a while, and one that stays away; the last presence is said again."""
+    options = ["--keep", "--retry", "100", "--retry-max", "500", "--resource", "keep", "--stdin"]
+    me = ALICE + "/keep"
+    with Cli(server, *options, "--presence", "away", "out") as tool:
+        tool.wait("presence", **{"from": me, "show": "away", "status": "out"})
+        server.stop()
+        tool.wait("disconnected")
+        tool.say(f"message {me} sent while nobody was there")
+        tool.wait("disconnected", reason="CONNECT")
+        server.start()
+        same("resumed", tool.wait("online", resumed=False)["jid"], me)
+        tool.wait("presence", **{"from": me, "show": "away", "status": "out"})
+        tool.wait("message", body="sent while nobody was there")
+        tool.wait("delivered", id="m1")
+        server.stop()
+        tool.wait("disconnected")
+        tool.say(f"message {me} lost")
+        tool.say("quit")
+        tool.end(0)
+        same("ends", ends(tool), [("delivered", "m1"), ("undelivered", "m2")])
+        same("last event", tool.kinds()[-1], "closed")
+    with Cli(server, *options, "--wait", "1") as tool:
+        tool.end(2)
+        same("online", tool.look("online"), None)
+    server.start()
+    with Cli(server, *options) as tool:
+        tool.wait("online")
+    with Cli(server, *options, password="wrong") as tool:
+        tool.end(4)
+        same("events", tool.kinds()[-2:], ["error", "closed"])
+
+
+HOST = """\
+  modules_enabled = { "register"; "smacks" }
   allow_registration = true
 """
 
@@ -311,10 +468,11 @@ def main():
     base = scratch()
     server = Prosody(base, make_pki(base), [ALICE, BOB], [ALICE, BOB], hosts=False)
     with open(server.config, "a", encoding="utf-8") as file:
-        file.write(REGISTER)
+        file.write(HOST)
     server.start()
     for case in (hello, echo, sensor, sensor_for_seconds, many_pings, long_line, last_line, quit_at_once, request,
-                 interrupted, escapes, password_file, pins, first_use, unwritable, new_password, new_account):
+                 interrupted, escapes, password_file, pins, first_use, unwritable, new_password, new_account, queue, ids,
+                 session, killed, keep):
         report.run(case.__name__.replace("_", " "), case, server, base)
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed or not report.passed else 0
