@@ -4079,7 +4079,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
         return 0;
     }
     if (!run_is(name, "a"))
-        return ERR(UNEXPECTED);
+        return 1;
     answered(x);
     return session_handled(x, el_attr(e, "h"));
 }
@@ -4097,20 +4097,17 @@ static void link_client_state(struct xmpp_tiny *x)
         l->flags ^= L_TOLD;
 }
 
-/* What is to be said before bytes leave: the question what has arrived goes along with stanzas. */
+/* What is to be said beside stanzas: what we want to be sent, and the question what has arrived, if nobody
+ * can wait for stanzas that it could go along with. */
 static void link_company(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
-    bool kept, fresh;
     if (x->state != XMPP_TINY_STATE_ONLINE)
         return;
     link_client_state(x);
-    if (l->flags & L_ASKED)
-        return;
-    kept = x->config->queue_size && out_count(x, ENTRY_STANZA);
-    fresh = kept && x->out.next < x->out.commit;
-    if ((l->flags & L_ASK) || fresh ||
-        (kept && ((x->flags & F_ROOM) || x->held || (int32_t)(l->ask_at - now(x)) <= 0)))
+    if (!(l->flags & L_ASKED) &&
+        ((l->flags & L_ASK) || (x->config->queue_size && x->out.begin < x->out.next &&
+                                ((x->flags & F_ROOM) || x->held || (int32_t)(l->ask_at - now(x)) <= 0))))
         ask(x);
 }
 
@@ -4590,12 +4587,17 @@ static void forget_received(struct xmpp_tiny *x)
 static void closed(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
-    bool moved = x->flags & F_REDIRECT,
-         alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
+    bool moved = x->flags & F_REDIRECT, alive;
     bool again = !moved && x->config->keep && !(l->flags & L_ENDING) && x->error.code && retries(x);
     uint16_t unsent;
-    if ((l->flags & L_PIPELINED) && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET)
+    if ((l->flags & L_PIPELINED) && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET) {
         l->flags |= L_PATIENT;
+        if (!(x->flags & F_AUTHENTICATED))
+            unlearn(x, TEXT_TOKEN);
+    }
+    if (x->error.code == ERR(STREAM) && l->attempts)
+        unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
+    alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
     l->flags &= (uint16_t) ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
     x->flags &= F_ROOM;
     x->held = l->found = 0;
@@ -4603,7 +4605,7 @@ static void closed(struct xmpp_tiny *x)
     x->moved = moved;
     wipe(&x->sasl, sizeof x->sasl);
     out_rewind(x);
-    unsent = u16(out_count(x, ENTRY_STANZA));
+    unsent = u16(alive || x->config->queue_size == 0 ? out_count(x, ENTRY_STANZA) : 0);
     if (!moved)
         forget_received(x);
     if (!alive)
@@ -4624,7 +4626,8 @@ static void closed(struct xmpp_tiny *x)
         tell(x);
         return;
     }
-    requests_expire(x, 0, ERR(LOST));
+    if (l->flags & L_SUSPEND)
+        requests_expire(x, 0, ERR(LOST));
     set_state(x, XMPP_TINY_STATE_OFF);
     event_begin(x, XMPP_TINY_EVENT_CLOSED)->unsent = unsent;
     tell(x);
@@ -4690,9 +4693,13 @@ static char *rx_window(struct xmpp_tiny *x, size_t *room)
 
 static void sent(struct xmpp_tiny *x, size_t len)
 {
+    uint16_t next = x->out.next;
     out_sent(x, len);
     x->link.spoke = now(x);
     x->write_deadline = after(x, 0);
+    if (x->out.next != next && x->state == XMPP_TINY_STATE_ONLINE && !(x->link.flags & L_ASKED) &&
+        x->config->queue_size && !out_pending(x))
+        ask(x); /* the question what has arrived goes along with the last stanza */
 }
 
 /* Takes what the tokenizer found to the room it belongs to. */
@@ -4869,7 +4876,9 @@ static uint32_t deadlines(struct xmpp_tiny *x)
     }
     if (x->state == XMPP_TINY_STATE_ONLINE && link_due(x, at, &wait))
         return 0;
-    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS && !x->held; i++) /* what is held may be the answer */
+    if (x->state == XMPP_TINY_STATE_OFF || x->held) /* what is held may be the answer */
+        return wait;
+    for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++)
         if (x->requests[i].number && due(x->requests[i].deadline, at, &wait)) {
             requests_expire(x, at, ERR(TIMEOUT));
             return 0;
@@ -5183,7 +5192,7 @@ uint32_t xmpp_tiny_poll(struct xmpp_tiny *x)
 }
 
 /* Ends the connection, and with it the session, or not. */
-static int leave(struct xmpp_tiny *x, uint16_t how)
+static int depart(struct xmpp_tiny *x, uint16_t how)
 {
     bool online = x->state == XMPP_TINY_STATE_ONLINE;
     struct xmpp_tiny_link_ *l = &x->link;
@@ -5212,12 +5221,12 @@ static int leave(struct xmpp_tiny *x, uint16_t how)
 
 int xmpp_tiny_disconnect(struct xmpp_tiny *x)
 {
-    return leave(x, L_ENDING);
+    return depart(x, L_ENDING);
 }
 
 int xmpp_tiny_suspend(struct xmpp_tiny *x)
 {
-    return leave(x, resumable(x) ? L_ENDING | L_SUSPEND : L_ENDING);
+    return depart(x, resumable(x) ? L_ENDING | L_SUSPEND : L_ENDING);
 }
 
 int xmpp_tiny_save(struct xmpp_tiny *x, void *blob, size_t size)
