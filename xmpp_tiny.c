@@ -2390,6 +2390,7 @@ STATIC_ASSERT(texts, XMPP_TINY_MAX_TEXTS >= 64 && XMPP_TINY_MAX_TEXTS <= 4096);
 #define RETRY_MS    2000U
 #define RETRY_MAX   300000U
 #define PING_MS     300000U
+#define TLS_MAX     128   /* bytes of a TLS session */
 #define ASK_MS      1000U /* to wait for company, before we ask alone */
 #define SHUT_MS     3000U /* to get the last bytes out */
 
@@ -2442,8 +2443,7 @@ static str own_bare(const struct xmpp_tiny *x)
 static struct xmpp_tiny_saved *known(const struct xmpp_tiny *x)
 {
     struct xmpp_tiny_saved *saved = x->config->saved;
-    str bare = own_bare(x);
-    return saved && saved->account == jid_digest(&bare) && saved->mechanism < MECHANISM_COUNT &&
+    return saved && saved->account == x->account && saved->mechanism < MECHANISM_COUNT &&
                    saved->binding < GS2_Y && saved->keys.hash <= XMPP_TINY_SHA512 &&
                    saved->keys.salt_len <= XMPP_TINY_SALT_MAX
                ? saved
@@ -2530,18 +2530,17 @@ static APART bool remember(struct xmpp_tiny *x)
     struct xmpp_tiny_stream *stream = x->config->stream;
     struct xmpp_tiny_keys *k;
     struct xmpp_tiny_security now;
-    uint8_t tls[128];
+    char *tls = x->out.buf + x->out.commit; /* there is always room for our own */
     size_t len = 0;
     bool news;
-    str bare = own_bare(x);
     if (saved == NULL)
         return false;
     news = known(x) == NULL;
-    saved->account = jid_digest(&bare);
+    saved->account = x->account;
     if (stream->ops->save)
-        len = stream->ops->save(stream, tls, sizeof tls);
-    news |= learn(x, TEXT_TLS, slice((const char *)tls, len <= sizeof tls ? len : 0));
-    wipe(tls, sizeof tls);
+        len = stream->ops->save(stream, (uint8_t *)tls, TLS_MAX);
+    news |= learn(x, TEXT_TLS, slice(tls, len <= TLS_MAX ? len : 0));
+    wipe(tls, TLS_MAX);
     tls_security(x, &now);
     if (is_sasl2(s) && x->link.offers >> 8)
         saved->features =
@@ -3180,13 +3179,13 @@ static int stream_opened(struct xmpp_tiny *x)
     return stream_begin(x);
 }
 
-/* TLS is up. Nothing has been sent through it, and nothing is if the server is not whom we know. */
-static APART int stream_secured(struct xmpp_tiny *x)
+/* TLS is up, but nothing has been sent through it: is the server whom we know? Returns 1 if it has the key
+ * that it had, 0, or an error. */
+static APART int server_known(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_security now;
     const struct xmpp_tiny_saved *saved = known(x);
     bool same_key, accepted;
-    int err;
     tls_security(x, &now);
     same_key = saved && memcmp(saved->spki, now.spki, sizeof now.spki) == 0;
     x->first_use = now.trust == XMPP_TINY_TRUST_FIRST_USE && !same_key;
@@ -3196,15 +3195,20 @@ static APART int stream_secured(struct xmpp_tiny *x)
     if (saved && memcmp(saved->certificate, now.certificate, sizeof now.certificate) != 0) {
         event_begin(x, XMPP_TINY_EVENT_CHANGED);
         accepted = tell(x) || now.trust == XMPP_TINY_TRUST_PIN || now.trust == XMPP_TINY_TRUST_CA_PIN;
-        if (x->state != XMPP_TINY_STATE_SECURE)
-            return 0;
-        if (!accepted && !same_key)
+        if (x->state == XMPP_TINY_STATE_SECURE && !accepted && !same_key)
             return ERR(CERT_CHANGED);
     }
-    if (!tell_kind(x, XMPP_TINY_EVENT_SECURED))
-        return 0;
+    return same_key;
+}
+
+/* A server whose key we know may be sent the token at once. */
+static int stream_secured(struct xmpp_tiny *x)
+{
+    int known = server_known(x), err;
+    if (known < 0 || x->state != XMPP_TINY_STATE_SECURE || !tell_kind(x, XMPP_TINY_EVENT_SECURED))
+        return known < 0 ? known : 0;
     err = stream_begin(x);
-    return !err && same_key && pipelines(x) && token_usable(x) ? token_begin(x) : err;
+    return !err && known && pipelines(x) && token_usable(x) ? token_begin(x) : err;
 }
 
 /* [RFC6120 4.7, 4.8] */
@@ -4187,14 +4191,13 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
     struct blob b;
     uint8_t seal[32];
-    str bare = own_bare(x);
     size_t at = sizeof b, heads = out_count(x, ENTRY_STANZA) * HEAD;
     memset(&b, 0, sizeof b);
     b.version = BLOB_VERSION;
     b.session = (uint8_t)resumable(x);
     b.build = u16(sizeof *saved);
     b.texts = u16(known(x) ? text_at(saved, TEXTS) : 0);
-    b.account = jid_digest(&bare);
+    b.account = x->account;
     b.in = x->link.in;
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
@@ -4233,7 +4236,6 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
     struct blob b;
     uint8_t seal[32];
-    str bare = own_bare(x);
     size_t stanzas, end;
     if (len < sizeof b + fixed + BLOB_SEAL)
         return ERR(SAVED);
@@ -4242,8 +4244,7 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     end = len - BLOB_SEAL;
     blob_seal(x, blob, end, seal);
     if (b.len != len || !same_secret(blob + end, seal, BLOB_SEAL) || b.version != BLOB_VERSION ||
-        b.build != sizeof *saved || b.account != jid_digest(&bare) || b.texts > XMPP_TINY_MAX_TEXTS ||
-        stanzas > end)
+        b.build != sizeof *saved || b.account != x->account || b.texts > XMPP_TINY_MAX_TEXTS || stanzas > end)
         return ERR(SAVED);
     if (end - stanzas > x->config->queue_size)
         return ERR(TOO_BIG);
@@ -5162,11 +5163,14 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
 int xmpp_tiny_init(struct xmpp_tiny *x, const struct xmpp_tiny_config *config)
 {
     struct xmpp_tiny_jid jid;
+    str bare;
     if (x == NULL || !config_ok(config, &jid))
         return ERR(CONFIG);
     memset(x, 0, sizeof *x);
     x->config = config;
     x->jid = jid;
+    bare = own_bare(x);
+    x->account = jid_digest(&bare);
     x->out.buf = (char *)config->tx;
     x->out.size = u16(config->tx_size);
     if (config->saved && known(x)) {

@@ -746,6 +746,7 @@ struct xmpp_tiny {
     bool keys_refused;   /* those in config.saved */
     bool upgrade_failed; /* the server wanted a key that we could not make */
     uint32_t deadline, write_deadline;
+    uint32_t account; /* digest of our JID */
     struct xmpp_tiny_link_ link;
     struct xmpp_tiny_tok_ tok;
     struct xmpp_tiny_str host, bound;
