@@ -1463,6 +1463,12 @@ static void out_end(struct xmpp_tiny *x)
     out_str(x, ">");
 }
 
+static void out_empty(struct xmpp_tiny *x, const char *name, const char *ns)
+{
+    out_start(x, name, ns);
+    out_end(x);
+}
+
 static void out_element(struct xmpp_tiny *x, const char *name, const char *ns, const str *text)
 {
     if (text->ptr == NULL)
@@ -2351,24 +2357,23 @@ enum {             /* x->flags */
 };
 enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: asked for one */ };
 
-enum {                    /* x->link.flags */
-       L_COUNTS = 1,      /* both sides count stanzas [XEP-0198] */
-       L_SESSION = 2,     /* there is a session, alive or to be resumed */
-       L_ASKED = 4,       /* the server was asked what it has .. */
-       L_COVERS = 8,      /* .. in a way that tells no number */
-       L_ENDING = 16,     /* the application ends the connection .. */
-       L_SUSPEND = 32,    /* .. but not the session */
-       L_MARK = 64,       /* saved: a stanza must leave before we acknowledge more */
-       L_LOADED = 128,    /* the session was, and has not been resumed yet */
-       L_CHANGED = 256,   /* since it was saved */
-       L_PIPELINED = 512, /* more was sent than the server has answered */
-       L_PATIENT = 1024,  /* that did not go well */
-       L_INACTIVE = 2048, /* wanted */
-       L_TOLD = 4096,     /* and the server knows */
-       L_FORGET = 8192,   /* give the token back */
-       L_ASK = 16384      /* as soon as possible */
-};
-enum { /* x->link.offers; the low byte is kept in config.saved */
+/* x->link.flags */
+#define L_COUNTS    1U     /* both sides count stanzas [XEP-0198] */
+#define L_SESSION   2U     /* there is a session, alive or to be resumed */
+#define L_ASKED     4U     /* the server was asked what it has .. */
+#define L_COVERS    8U     /* .. in a way that tells no number */
+#define L_ENDING    16U    /* the application ends the connection .. */
+#define L_SUSPEND   32U    /* .. but not the session */
+#define L_MARK      64U    /* saved: a stanza must leave before we acknowledge more */
+#define L_LOADED    128U   /* the session was, and has not been resumed yet */
+#define L_CHANGED   256U   /* since it was saved */
+#define L_PIPELINED 512U   /* more was sent than the server has answered */
+#define L_PATIENT   1024U  /* that did not go well */
+#define L_INACTIVE  2048U  /* wanted */
+#define L_TOLD      4096U  /* and the server knows */
+#define L_FORGET    8192U  /* give the token back */
+#define L_ASK       16384U /* as soon as possible */
+enum {                     /* x->link.offers; the low byte is kept in config.saved */
        OFFER_COUNTS = 1,
        OFFER_CSI = 2,
        OFFER_BIND = 4, /* from here on inline, with SASL2 */
@@ -2686,8 +2691,7 @@ static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state stat
     out_begin(x, true);
     if (*condition) {
         out_start(x, "stream:error", NULL);
-        out_start(x, condition, NS_STREAM_ERRORS);
-        out_end(x);
+        out_empty(x, condition, NS_STREAM_ERRORS);
         if (err == ERR(ACK) || err == ERR(ROLLBACK)) {
             char text[10];
             str n = digits(x->link.claimed, text);
@@ -2859,7 +2863,7 @@ static void session_again(struct xmpp_tiny *x)
             e[2] = (char)(e[2] | ENTRY_LOST);
     }
     x->out.next = x->out.begin;
-    x->link.flags &= (uint16_t)~L_LOADED;
+    x->link.flags &= ~L_LOADED;
     while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
         continue;
 }
@@ -2870,7 +2874,7 @@ static void session_over(struct xmpp_tiny *x, bool last)
 {
     struct xmpp_tiny_link_ *l = &x->link;
     bool was = l->flags & (L_SESSION | L_LOADED);
-    l->flags &= (uint16_t) ~(L_COUNTS | L_SESSION | L_ASKED | L_COVERS | L_LOADED);
+    l->flags &= ~(L_COUNTS | L_SESSION | L_ASKED | L_COVERS | L_LOADED);
     l->in = l->acked = 0;
     unlearn(x, TEXT_SESSION);
     unlearn(x, TEXT_JID);
@@ -2945,7 +2949,7 @@ static void flow(struct xmpp_tiny *x)
 /* The session is on line: it was resumed, or it is a new one. */
 static int session_online(struct xmpp_tiny *x, bool resumed)
 {
-    x->link.flags = (uint16_t)((x->link.flags | L_SESSION) & ~(L_PIPELINED | L_TOLD));
+    x->link.flags = (x->link.flags | L_SESSION) & ~(L_PIPELINED | L_TOLD);
     x->link.heard = x->link.spoke = x->link.ask_at = now(x);
     set_state(x, XMPP_TINY_STATE_ONLINE);
     flow(x);
@@ -2964,7 +2968,7 @@ static void session_counts(struct xmpp_tiny *x, const el *e)
     str id = run_str(el_attr(e, "id"));
     if (l->flags & L_COVERS)
         session_acked(x, l->covered);
-    l->flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    l->flags &= ~(L_ASKED | L_COVERS);
     if (!yes)
         return;
     l->flags |= L_COUNTS | L_CHANGED;
@@ -3023,7 +3027,7 @@ static int session_resumed(struct xmpp_tiny *x, const el *e)
         return err;
     x->link.flags |= L_COUNTS;
     session_again(x);
-    x->link.flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    x->link.flags &= ~(L_ASKED | L_COVERS);
     return session_online(x, true);
 }
 
@@ -3123,12 +3127,10 @@ static void put_inline(struct xmpp_tiny *x)
         if (c->queue_size && (offers & OFFER_BIND_COUNTS))
             put_enable(x);
         if (c->carbons && (offers & OFFER_BIND_CARBONS)) {
-            out_start(x, "enable", NS_CARBONS);
-            out_end(x);
+            out_empty(x, "enable", NS_CARBONS);
         }
         if ((x->link.flags & L_INACTIVE) && (offers & OFFER_BIND_CSI)) {
-            out_start(x, "inactive", NS_CSI);
-            out_end(x);
+            out_empty(x, "inactive", NS_CSI);
         }
         out_end(x);
     }
@@ -3770,7 +3772,7 @@ static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
         return resumable(x) ? session_resumed(x, &o->resumed) : ERR(UNEXPECTED);
     if (o->failed.at)
         err = session_failed(x, &o->failed);
-    x->link.flags &= (uint16_t)~L_PIPELINED;
+    x->link.flags &= ~L_PIPELINED;
     if (err || o->bound.at == 0) {
         set_state(x, XMPP_TINY_STATE_FEATURES);
         return err;
@@ -3809,7 +3811,7 @@ static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
     saved = remember(x);
     if (is_token(s) && (x->link.flags & L_FORGET)) {
         unlearn(x, TEXT_TOKEN);
-        x->link.flags &= (uint16_t)~L_FORGET;
+        x->link.flags &= ~L_FORGET;
     }
     if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
         saved |= learn(x, TEXT_TOKEN, token);
@@ -3879,7 +3881,7 @@ static int token_refused(struct xmpp_tiny *x, const el *e)
     el mismatch;
     if (!(x->link.flags & L_PIPELINED) || !el_child(e, "config-version-mismatch", NS_PIPELINING, &mismatch))
         unlearn(x, TEXT_TOKEN);
-    x->link.flags &= (uint16_t)~L_PIPELINED;
+    x->link.flags &= ~L_PIPELINED;
     x->sasl.flags &= (uint8_t)~SASL_TOKEN;
     return sasl_begin(x);
 }
@@ -3985,14 +3987,14 @@ static void link_ping(struct xmpp_tiny *x, bool own)
     out_attr(x, "id", &id);
     out_start(x, "ping", NS_PING);
     if (commit(x) == 0)
-        x->link.flags &= (uint16_t)~L_MARK;
+        x->link.flags &= ~L_MARK;
 }
 
 /* Asks the server what it has. */
 static void ask(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
-    l->flags = (uint16_t)((l->flags | L_ASKED) & ~L_ASK);
+    l->flags = (l->flags | L_ASKED) & ~L_ASK;
     x->deadline = after(x, 0);
     if (l->flags & L_COUNTS) {
         own_start(x, "r", NS_SM);
@@ -4023,7 +4025,7 @@ static void answered(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
     uint32_t max = x->config->ping_ms ? x->config->ping_ms : PING_MS;
-    l->flags &= (uint16_t) ~(L_ASKED | L_COVERS);
+    l->flags &= ~(L_ASKED | L_COVERS);
     l->ask_at = after(x, ASK_MS);
     if (l->ping_ms < max)
         l->ping_ms = max - l->ping_ms < max / 8 ? max : l->ping_ms + max / 8;
@@ -4224,7 +4226,7 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     memcpy(blob, &b, sizeof b);
     blob_seal(x, blob, at, seal);
     memcpy(blob + at, seal, BLOB_SEAL);
-    x->link.flags = (uint16_t)((x->link.flags & ~L_CHANGED) | L_MARK);
+    x->link.flags = (x->link.flags & ~L_CHANGED) | L_MARK;
     x->link.saved_in = x->link.in;
     return b.len;
 }
@@ -4258,7 +4260,7 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     }
     x->link.in = x->link.saved_in = b.in;
     x->link.acked = b.acked;
-    x->link.flags = (uint16_t)(L_LOADED | L_MARK | (b.session ? L_SESSION : 0));
+    x->link.flags = L_LOADED | L_MARK | (b.session ? L_SESSION : 0);
     return 0;
 }
 
@@ -4299,7 +4301,7 @@ static int stanza_send(struct xmpp_tiny *x)
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
     if (!err)
-        x->link.flags = (uint16_t)((x->link.flags | L_CHANGED) & ~L_MARK);
+        x->link.flags = (x->link.flags | L_CHANGED) & ~L_MARK;
     if (err || q == NULL)
         return err;
     if (++x->next_request == 0)
@@ -4384,8 +4386,7 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
         x->out.flags |= OUT_OURS;
     out_start(x, "error", NULL);
     out_attr_run(x, "type", nth("modify\0cancel\0auth\0wait", (unsigned)(*row - '0')));
-    out_start(x, row + 1, NS_STANZA_ERRORS);
-    out_end(x);
+    out_empty(x, row + 1, NS_STANZA_ERRORS);
     out_element(x, "text", NS_STANZA_ERRORS, text);
     return stanza_send(x);
 }
@@ -4599,7 +4600,7 @@ static void closed(struct xmpp_tiny *x)
     if (x->error.code == ERR(STREAM) && l->attempts)
         unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
     alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
-    l->flags &= (uint16_t) ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
+    l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
     x->flags &= F_ROOM;
     x->held = l->found = 0;
     l->held_at = l->hold = 0;
@@ -4632,7 +4633,7 @@ static void closed(struct xmpp_tiny *x)
     set_state(x, XMPP_TINY_STATE_OFF);
     event_begin(x, XMPP_TINY_EVENT_CLOSED)->unsent = unsent;
     tell(x);
-    l->flags &= (uint16_t) ~(L_ENDING | L_SUSPEND);
+    l->flags &= ~(L_ENDING | L_SUSPEND);
 }
 
 /* The transport failed, or ended. */
@@ -5196,7 +5197,7 @@ uint32_t xmpp_tiny_poll(struct xmpp_tiny *x)
 }
 
 /* Ends the connection, and with it the session, or not. */
-static int depart(struct xmpp_tiny *x, uint16_t how)
+static int depart(struct xmpp_tiny *x, uint32_t how)
 {
     bool online = x->state == XMPP_TINY_STATE_ONLINE;
     struct xmpp_tiny_link_ *l = &x->link;
@@ -5257,7 +5258,7 @@ void xmpp_tiny_forget(struct xmpp_tiny *x)
 
 void xmpp_tiny_active(struct xmpp_tiny *x, bool active)
 {
-    x->link.flags = (uint16_t)(active ? x->link.flags & ~L_INACTIVE : x->link.flags | L_INACTIVE);
+    x->link.flags = active ? x->link.flags & ~L_INACTIVE : x->link.flags | L_INACTIVE;
 }
 
 void xmpp_tiny_tag(struct xmpp_tiny *x, uint32_t tag)

@@ -705,7 +705,8 @@ struct xmpp_tiny_out_ {
     const char *names[6];
 };
 struct xmpp_tiny_link_ {
-    uint16_t flags, offers;
+    uint32_t flags;
+    uint16_t offers;
     uint16_t covered;       /* stanzas that the answer to what we asked acknowledges */
     uint16_t hold, held_at; /* what to give back, and the unit in it that is held */
     uint8_t found;          /* what waits behind that unit */
