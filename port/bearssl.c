@@ -9,8 +9,9 @@
  * Until secure() is called, bytes pass straight through; none is kept here, so none that arrived in the
  * clear can show up inside TLS.
  *
- * Six fields of BearSSL's visible engine struct are used that have no function: saved_finished,
- * shutdown_recv, record_type_out, log_max_frag_len, ibuf_len and obuf_len (BearSSL 0.6).
+ * Seven fields of BearSSL's visible engine struct are used that have no function, or where its function would
+ * copy: session, saved_finished, shutdown_recv, record_type_out, log_max_frag_len, ibuf_len and obuf_len
+ * (BearSSL 0.6).
  */
 #include "port/bearssl.h"
 
@@ -366,6 +367,83 @@ static int pull(struct xmpp_tiny_bearssl *t)
     return n;
 }
 
+/* ---- Sessions ----------------------------------------------------------------------------------
+ * What is saved is, in this order, a seal, the dates of the server's certificate, and BearSSL's session
+ * parameters. The seal is a digest of them, of what the application remembers, and of all that the server was
+ * checked by; where it does not fit, there is nothing to go on with. It is not there to stop whoever can
+ * write to the saved data: they have the secret as well.
+ *
+ * What is loaded waits where a handshake would put it, in contexts that are all zero between connections. */
+
+#define SEAL_SIZE    4
+#define DATES_SIZE   ((size_t)16)
+#define SESSION_SIZE (SEAL_SIZE + DATES_SIZE + sizeof(br_ssl_session_parameters))
+
+static void add(br_sha256_context *sha, const void *data, size_t len)
+{
+    br_sha256_update(sha, &len, sizeof len);
+    br_sha256_update(sha, data, len);
+}
+
+static void seal(const struct xmpp_tiny_bearssl *t, const char *name, uint8_t *digest)
+{
+    const struct xmpp_tiny_bearssl_config *config = t->config;
+    const br_ssl_engine_context *engine = &t->client.eng;
+    br_sha256_context sha;
+    size_t i;
+
+    br_sha256_init(&sha);
+    add(&sha, name, strlen(name));
+    add(&sha, &engine->session, sizeof engine->session);
+    add(&sha, engine->suites_buf, engine->suites_num * sizeof engine->suites_buf[0]);
+    add(&sha, &engine->log_max_frag_len, 1);
+    add(&sha, &t->leaf.not_before, sizeof t->leaf.not_before);
+    add(&sha, &t->leaf.not_after, sizeof t->leaf.not_after);
+    add(&sha, t->leaf.spki, sizeof t->leaf.spki);
+    add(&sha, t->leaf.hash[0].digest, 32);
+    add(&sha, config->pins, config->pin_count * 32);
+    if (config->identity != NULL && config->identity->chain_count > 0) {
+        add(&sha, config->identity->chain[0].data, config->identity->chain[0].data_len);
+    }
+    for (i = 0; i < config->anchor_count; i++) {
+        const br_x509_trust_anchor *anchor = &config->anchors[i];
+        add(&sha, anchor->dn.data, anchor->dn.len);
+        add(&sha, &anchor->flags, sizeof anchor->flags);
+        if (anchor->pkey.key_type == BR_KEYTYPE_EC) {
+            add(&sha, anchor->pkey.key.ec.q, anchor->pkey.key.ec.qlen);
+        } else {
+            add(&sha, anchor->pkey.key.rsa.n, anchor->pkey.key.rsa.nlen);
+            add(&sha, anchor->pkey.key.rsa.e, anchor->pkey.key.rsa.elen);
+        }
+    }
+    br_sha256_out(&sha, digest);
+    xmpp_tiny_bearssl_wipe_(&sha, sizeof sha);
+}
+
+/* What was loaded does not count any more: a full handshake. */
+static void forget(struct xmpp_tiny_bearssl *t)
+{
+    xmpp_tiny_bearssl_wipe_(&t->client.eng.session, sizeof t->client.eng.session);
+}
+
+static bool sealed(const struct xmpp_tiny_bearssl *t, const char *name)
+{
+    uint8_t digest[32];
+
+    if (t->client.eng.session.session_id_len == 0 ||
+        t->client.eng.session.session_id_len > sizeof t->client.eng.session.session_id) {
+        return false;
+    }
+    seal(t, name, digest);
+    return memcmp(digest, t->leaf.text, SEAL_SIZE) == 0;
+}
+
+/* No certificate came in this handshake. */
+static bool resumed(const struct xmpp_tiny_bearssl *t)
+{
+    return t->leaf.certificates == 0;
+}
+
 /* ---- Handshake --------------------------------------------------------------------------------- */
 
 /* BearSSL leaves on the stack what it computed with, the keys of records among it. This overwrites it, though
@@ -422,7 +500,8 @@ static bool within_policy(const struct xmpp_tiny_bearssl *t)
            !weak_hash(&x509->mhash) && (x509->irsa == NULL || x509->min_rsa_size >= 2048 / 8 - 128);
 }
 
-/* Sets the time that certificates are checked against; false if there is none, though they are. */
+/* Sets the time that certificates are checked against, also that of a session that was loaded; false if there
+ * is none, though they are. */
 static bool set_time(struct xmpp_tiny_bearssl *t)
 {
     const struct xmpp_tiny_platform *platform = t->config->platform;
@@ -437,6 +516,9 @@ static bool set_time(struct xmpp_tiny_bearssl *t)
     }
     if (now <= 0 || now > TIME_MAX) {
         return false;
+    }
+    if (now < t->leaf.not_before || now > t->leaf.not_after) {
+        forget(t);
     }
     /* BearSSL counts days from 1 January of the year 0; 719,528 of them lie before 1970. A day is 675
      * times 128 seconds: no 64-bit division gets linked. */
@@ -500,7 +582,6 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
                     SENTENCE("the name to verify is empty, too long or malformed"));
     }
 
-    br_ssl_client_zero(&t->client);
     xmpp_tiny_bearssl_leaf_init_(&t->leaf, config);
     xmpp_tiny_bearssl_profile(&t->client, &t->leaf.minimal);
     if (!within_policy(t)) {
@@ -529,8 +610,11 @@ static int handshake_begin(struct xmpp_tiny_bearssl *t, struct xmpp_tiny_str nam
     set_buffers(t);
     br_ssl_engine_inject_entropy(engine, seed, sizeof seed);
     xmpp_tiny_bearssl_wipe_(seed, sizeof seed);
+    if (!sealed(t, text)) {
+        forget(t);
+    }
     t->state = STATE_HANDSHAKE;
-    if (!br_ssl_client_reset(&t->client, text, 0)) {
+    if (!br_ssl_client_reset(&t->client, text, 1)) {
         return engine_end(t);
     }
     return 1;
@@ -768,8 +852,9 @@ static int op_binding(struct xmpp_tiny_stream *s, enum xmpp_tiny_binding type, u
     if (t->state != STATE_SECURE) {
         return XMPP_TINY_IO_FAILED;
     }
-    /* The client's Finished comes first in a full handshake, and there is no other here. [RFC5929 3.1] */
-    if (type == XMPP_TINY_BINDING_TLS_UNIQUE) {
+    /* The client's Finished comes first in a full handshake. In another it would not be unique. [RFC7627 1]
+     */
+    if (type == XMPP_TINY_BINDING_TLS_UNIQUE && !resumed(t)) {
         memcpy(out, t->client.eng.saved_finished, 12);
         return 12;
     }
@@ -803,7 +888,50 @@ static void op_security(struct xmpp_tiny_stream *s, struct xmpp_tiny_security *s
     security->version = "TLS 1.2";
     security->suite = suite_name(t->client.eng.session.cipher_suite);
     security->key_exchange = curve_name(br_ssl_engine_get_ecdhe_curve(&t->client.eng));
+    security->resumed = resumed(t);
     xmpp_tiny_bearssl_leaf_security_(&t->leaf, security);
+}
+
+static size_t op_save(struct xmpp_tiny_stream *s, uint8_t *data, size_t size)
+{
+    struct xmpp_tiny_bearssl *t = self(s);
+    uint8_t digest[32];
+
+    if (t->state != STATE_SECURE || t->client.eng.session.session_id_len == 0 ||
+        t->leaf.algorithm != br_sha256_ID || size < SESSION_SIZE) {
+        return 0;
+    }
+    seal(t, br_ssl_engine_get_server_name(&t->client.eng), digest);
+    memcpy(data, digest, SEAL_SIZE);
+    data += SEAL_SIZE;
+    memcpy(data, &t->leaf.not_before, DATES_SIZE / 2);
+    memcpy(data + DATES_SIZE / 2, &t->leaf.not_after, DATES_SIZE / 2);
+    memcpy(data + DATES_SIZE, &t->client.eng.session, sizeof t->client.eng.session);
+    scrub();
+    return SESSION_SIZE;
+}
+
+static void op_load(struct xmpp_tiny_stream *s, const uint8_t *data, size_t len, const uint8_t *spki,
+                    const uint8_t *certificate)
+{
+    struct xmpp_tiny_bearssl *t = self(s);
+
+    if (t->state != STATE_CLOSED) {
+        return;
+    }
+    forget(t);
+    if (len != SESSION_SIZE) {
+        return;
+    }
+    memcpy(t->leaf.text, data, SEAL_SIZE);
+    data += SEAL_SIZE;
+    memcpy(&t->leaf.not_before, data, DATES_SIZE / 2);
+    memcpy(&t->leaf.not_after, data + DATES_SIZE / 2, DATES_SIZE / 2);
+    memcpy(&t->client.eng.session, data + DATES_SIZE, sizeof t->client.eng.session);
+    memcpy(t->leaf.spki, spki, sizeof t->leaf.spki);
+    memcpy(t->leaf.hash[0].digest, certificate, 32);
+    t->leaf.algorithm = br_sha256_ID;
+    t->leaf.hash_len = 32;
 }
 
 static int op_error(struct xmpp_tiny_stream *s, const char **detail)
@@ -823,6 +951,8 @@ static const struct xmpp_tiny_stream_ops ops = {
     .close = op_close,
     .binding = op_binding,
     .security = op_security,
+    .save = op_save,
+    .load = op_load,
     .error = op_error,
 };
 

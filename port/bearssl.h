@@ -18,7 +18,16 @@
  * - where a certificate of the chain limits its use, server authentication is allowed;
  * - none has name constraints, not even such as would hold: they cannot be evaluated here.
  * On first use the same holds of the certificate, whoever issued it; with pins alone nothing of it counts but
- * the key. Renegotiation is refused, sessions are not resumed, compression does not exist.
+ * the key. Renegotiation is refused, compression does not exist.
+ *
+ * A session can be resumed by its id [RFC5246 7.3] if the server gives one and its certificate is signed with
+ * SHA-256 or what is weaker, so that tls-server-end-point is the hash that is remembered; tls-unique does not
+ * exist then. It is offered if name, anchors, pins, identity, suites and record length are what they were and
+ * the server's certificate has not run out since; authorities are not looked at again. Without
+ * extended_master_secret [RFC7627], which BearSSL lacks, somebody in between could elsewhere give two
+ * connections one master secret and have the one resumed as the other. Not here: it comes of ECDHE alone, and
+ * points are checked to be on their curve and, with X25519, of no small order. So whoever has brought two
+ * connections to the same secret does not know it, and ends no handshake.
  *
  * Flash, on Cortex-M3 with -Os: 60 KB with all there is to choose below, 36 KB with the least. On top of
  * that come 4.1 KB of sentences for the details of errors with XMPP_TINY_ENABLE_NAMES 2.
@@ -220,7 +229,7 @@ struct xmpp_tiny_bearssl_leaf_ {
     uint8_t certificates; /* 0, 1, or 2 for more */
     uint8_t number;       /* of the sequence in the signed part */
     uint8_t depth, place, phase, tag, need;
-    uint8_t text[16], text_len; /* of an object identifier or a date */
+    uint8_t text[16], text_len; /* of an object identifier or a date; before that, a session's seal */
     uint8_t algorithm;          /* BearSSL's number of the hash that signs the certificate, 0 if unknown */
     uint8_t hash_len;           /* of the channel binding */
     uint8_t flags;
@@ -272,7 +281,8 @@ static inline bool xmpp_tiny_bearssl_long_(const br_rsa_public_key *key)
     return key->nlen > 2048 / 8 || (key->nlen == 2048 / 8 && key->n[0] >= 0x80);
 }
 
-/* Private: port/bearssl_leaf.c, the check of the server's certificate. */
+/* Private: port/bearssl_leaf.c, the check of the server's certificate. The leaf is all zero before init, but
+ * for what belongs to a session that was loaded. */
 void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,
                                   const struct xmpp_tiny_bearssl_config *config);
 int xmpp_tiny_bearssl_leaf_binding_(const struct xmpp_tiny_bearssl_leaf_ *leaf, uint8_t *out);

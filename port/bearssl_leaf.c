@@ -589,10 +589,13 @@ static struct xmpp_tiny_bearssl_leaf_ *self(const br_x509_class **ctx)
     return (struct xmpp_tiny_bearssl_leaf_ *)(void *)ctx;
 }
 
+/* Of what was loaded with a session nothing is left. */
 static void start_chain(const br_x509_class **ctx, const char *name)
 {
     struct xmpp_tiny_bearssl_leaf_ *leaf = self(ctx);
 
+    memset(leaf->spki, 0, sizeof leaf->spki);
+    leaf->algorithm = 0;
     leaf->name = name;
     leaf->minimal.vtable->start_chain(&leaf->minimal.vtable, NULL);
 }
@@ -772,7 +775,6 @@ static const br_x509_class vtable = {
 void xmpp_tiny_bearssl_leaf_init_(struct xmpp_tiny_bearssl_leaf_ *leaf,
                                   const struct xmpp_tiny_bearssl_config *config)
 {
-    memset(leaf, 0, sizeof *leaf);
     leaf->vtable = &vtable;
     leaf->config = config;
     leaf->trust = config->anchor_count > 0 ? XMPP_TINY_TRUST_CA : XMPP_TINY_TRUST_NONE;

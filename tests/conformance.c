@@ -59,6 +59,8 @@ struct tls_setup {
     uint8_t arena[2048];
     uint8_t in[XMPP_TINY_BEARSSL_IN_MAX], out[XMPP_TINY_BEARSSL_OUT_MAX];
     struct port_tls server;
+    br_ssl_session_cache_lru cache;
+    unsigned char sessions[512];
 };
 
 static struct tls_setup tls;
@@ -82,6 +84,8 @@ static void tls_setup(struct xmpp_tiny_stream *inner, const char *anchor, const 
     tls.config.out_size = out_size;
     must(xmpp_tiny_bearssl_init(&tls.client, &tls.config) == 0, "xmpp_tiny_bearssl_init()");
     port_tls_init(&tls.server, chain, key);
+    br_ssl_session_cache_lru_init(&tls.cache, tls.sessions, sizeof tls.sessions);
+    tls.server.cache = &tls.cache.vtable;
 }
 
 static void good_ports(void)

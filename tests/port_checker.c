@@ -15,6 +15,9 @@
 #define PIECE_MAX 9000
 #define GUARD     16
 
+/* Bytes that the core asks for to keep a TLS session. */
+#define SESSION_MAX 128
+
 uint8_t conformance_pattern(size_t offset)
 {
     return (uint8_t)(offset * 7 + (offset >> 8) * 13 + 1);
@@ -307,6 +310,9 @@ static bool check_table(struct conformance *c)
     }
     if ((ops->secure == NULL) != (ops->binding == NULL)) {
         return wrong(c, "secure and binding must be both there or both NULL", 0, 0);
+    }
+    if ((ops->save == NULL) != (ops->load == NULL) || (ops->save != NULL && ops->secure == NULL)) {
+        return wrong(c, "save and load must be both there, beside secure, or both NULL", 0, 0);
     }
     if ((ops->secure == NULL) != (c->peer->name == NULL)) {
         return wrong(c, "secure must be there if, and only if, the peer has TLS", 0, 0);
@@ -682,6 +688,88 @@ static bool check_binding(struct conformance *c)
     return true;
 }
 
+/* Saves the session of a connection into SESSION_MAX bytes; returns its length, or -1 if something is wrong.
+ */
+static int session_saved(struct conformance *c, uint8_t *data)
+{
+    uint8_t buf[SESSION_MAX + GUARD];
+    size_t i, room, n = c->stream->ops->save(c->stream, data, SESSION_MAX);
+
+    if (n > SESSION_MAX) {
+        (void)wrong(c, "save() returned %ld for a buffer of %ld bytes", (long)n, SESSION_MAX);
+        return -1;
+    }
+    for (room = 0; room < n; room++) {
+        memset(buf, 0xA5, sizeof buf);
+        i = c->stream->ops->save(c->stream, buf, room);
+        if (i != 0) {
+            (void)wrong(c, "save() returned %ld for a buffer of %ld bytes: return 0 if it does not fit",
+                        (long)i, (long)room);
+            return -1;
+        }
+        for (i = room; i < sizeof buf; i++) {
+            if (buf[i] != 0xA5) {
+                (void)wrong(c, "save() wrote beyond the buffer of %ld bytes", (long)room, 0);
+                return -1;
+            }
+        }
+    }
+    return (int)n;
+}
+
+/* Data of no use is ignored, what was saved is copied, and either way the connection works; what was loaded
+ * for one is not used for the next. */
+static bool check_session(struct conformance *c)
+{
+    const struct xmpp_tiny_stream_ops *ops = c->stream->ops;
+    struct xmpp_tiny_security security;
+    uint8_t data[SESSION_MAX], out[64];
+    size_t i;
+    int n, round;
+
+    if (ops->save == NULL) {
+        return true;
+    }
+    if (!connected(c, CONFORMANCE_MUTE)) {
+        return false;
+    }
+    n = session_saved(c, data);
+    if (n < 0) {
+        return false;
+    }
+    memset(&security, 0, sizeof security);
+    ops->security(c->stream, &security);
+    for (round = 0; round < 4; round++) {
+        ops->close(c->stream);
+        if (round == 0) {
+            ops->load(c->stream, data, (size_t)n, security.spki, security.certificate);
+            memset(data, 0x5A, sizeof data);
+            memset(security.spki, 0x5A, sizeof security.spki);
+            memset(security.certificate, 0x5A, sizeof security.certificate);
+        } else if (round > 1) {
+            ops->load(c->stream, data, round == 2 ? (size_t)n : sizeof data, security.spki,
+                      security.certificate);
+        }
+        if (!connected(c, CONFORMANCE_MUTE)) {
+            return false;
+        }
+        memset(&security, 0, sizeof security);
+        ops->security(c->stream, &security);
+        if (security.resumed && round > 0) {
+            return wrong(c, "a session was resumed that load() was not given", 0, 0);
+        }
+        for (i = 0; i < sizeof security.spki && security.spki[i] == 0x5A; i++) {
+        }
+        if (i == sizeof security.spki) {
+            return wrong(c, "load() must copy, and what it cannot use does not count", 0, 0);
+        }
+        if (security.resumed && ops->binding(c->stream, XMPP_TINY_BINDING_TLS_UNIQUE, out) >= 0) {
+            return wrong(c, "binding() gave tls-unique for a session that was resumed: return -1", 0, 0);
+        }
+    }
+    return shut_down(c) && peer_sees_end(c);
+}
+
 int conformance_run(struct conformance *c)
 {
     static const struct {
@@ -699,6 +787,7 @@ int conformance_run(struct conformance *c)
         {"close and open again", check_reopen},
         {"close during open", check_early_close},
         {"channel binding", check_binding},
+        {"sessions", check_session},
     };
     size_t i;
 

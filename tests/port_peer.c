@@ -303,6 +303,14 @@ static int fake_secure(struct xmpp_tiny_stream *s, struct xmpp_tiny_str name)
     return 1;
 }
 
+static size_t fake_save(struct xmpp_tiny_stream *s, uint8_t *data, size_t size)
+{
+    (void)s;
+    (void)data;
+    (void)size;
+    return 0;
+}
+
 static const struct xmpp_tiny_stream_ops fake_ops = {
     .open = fake_open,
     .read = fake_read,
@@ -322,10 +330,22 @@ static const struct xmpp_tiny_stream_ops fake_half_ops = {
     .error = fake_error,
 };
 
+static const struct xmpp_tiny_stream_ops fake_half_session_ops = {
+    .open = fake_open,
+    .read = fake_read,
+    .write = fake_write,
+    .shut = fake_shut,
+    .close = fake_close,
+    .save = fake_save,
+    .error = fake_error,
+};
+
 void port_fake_init(struct port_fake *fake, enum port_fault fault, size_t chunk, bool stormy)
 {
     memset(fake, 0, sizeof *fake);
-    fake->stream.ops = fault == PORT_FAULT_HALF_TLS ? &fake_half_ops : &fake_ops;
+    fake->stream.ops = fault == PORT_FAULT_HALF_TLS       ? &fake_half_ops
+                       : fault == PORT_FAULT_HALF_SESSION ? &fake_half_session_ops
+                                                          : &fake_ops;
     fake->fault = fault;
     fake->chunk = chunk;
     fake->stormy = stormy;
@@ -494,6 +514,7 @@ static void tls_begin(struct port_peer *p)
         p->policy.engine = &server->eng;
         br_ssl_server_set_policy(server, &p->policy.vtable);
     }
+    br_ssl_server_set_cache(server, tls->cache);
     p->protocols[0] = "xmpp-client";
     br_ssl_engine_set_protocol_names(&server->eng, p->protocols, 1);
     br_ssl_engine_set_buffer(&server->eng, p->records, sizeof p->records, 1);
@@ -754,6 +775,7 @@ void port_tls_init(struct port_tls *tls, const char *chain, const char *key)
     tls->version = 0;
     tls->curve = 0;
     tls->deaf = false;
+    tls->cache = NULL;
     n = xmpp_tiny_bearssl_pem_chain(&arena, xmpp_tiny_str(chain), tls->chain, 2);
     must(n > 0, "certificate chain");
     tls->chain_count = (size_t)n;

@@ -51,7 +51,8 @@
     X(CLOSE_KEEPS,      "of the connection before came out after close() and open()") \
     X(CLOSE_ONCE,       "although the peer accepts") \
     X(CLOSED_LIVES,     "on a stream that is not open: return -1") \
-    X(HALF_TLS,         "must be both there or both NULL")
+    X(HALF_TLS,         "must be both there or both NULL") \
+    X(HALF_SESSION,     "save and load must be both there, beside secure, or both NULL")
 /* clang-format on */
 
 enum port_fault {
@@ -95,6 +96,7 @@ struct port_tls {
     unsigned version; /* the only version; 0: any that BearSSL has */
     int curve;        /* the only curve for the key exchange; 0: any that BearSSL has */
     bool deaf;        /* does not know the extension for short records */
+    const br_ssl_session_cache_class **cache; /* NULL: sessions have ids, but are not resumed */
     uint8_t bytes[8192];
 };
 

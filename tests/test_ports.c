@@ -265,7 +265,16 @@ static struct {
     struct port_fake fake;
     struct port_tls server;
     struct port_peer peer;
+    const struct session *load; /* NULL: nothing is loaded */
+    unsigned flights;           /* in the handshake, of the server */
 } tls;
+
+/* What a connection leaves for the next one. */
+struct session {
+    uint8_t data[128];
+    size_t len;
+    struct xmpp_tiny_security security;
+};
 
 static bool tls_random(void *ctx, void *buf, size_t len)
 {
@@ -302,6 +311,7 @@ static void tls_defaults(void)
     tls.platform.unix_time = tls_time;
     tls.now = PORT_TIME;
     tls.no_random = false;
+    tls.load = NULL;
     memset(&tls.config, 0, sizeof tls.config);
     tls.config.inner = &tls.fake.stream;
     tls.config.platform = &tls.platform;
@@ -316,6 +326,12 @@ static void tls_defaults(void)
 static struct xmpp_tiny_stream *tls_open(enum conformance_role role)
 {
     must(xmpp_tiny_bearssl_init(&tls.client, &tls.config) == 0, "xmpp_tiny_bearssl_init()");
+    if (tls.load != NULL) {
+        struct session session = *tls.load;
+        tls.client.stream.ops->load(&tls.client.stream, session.data, session.len, session.security.spki,
+                                    session.security.certificate);
+        memset(&session, 0xA5, sizeof session);
+    }
     port_peer_init(&tls.peer, &tls.fake, &tls.server, "a.test");
     tls.peer.peer.expect(&tls.peer.peer, role);
     must(tls.client.stream.ops->open(&tls.client.stream, xmpp_tiny_str("127.0.0.1"), tls.peer.peer.port) > 0,
@@ -330,9 +346,13 @@ static int tls_secure(const char *name, const char **detail)
     int i, n = XMPP_TINY_IO_AGAIN;
 
     *detail = NULL;
+    tls.flights = 0;
     for (i = 0; i < 1000 && n == XMPP_TINY_IO_AGAIN; i++) {
+        size_t before;
         n = s->ops->secure(s, xmpp_tiny_str(name));
+        before = tls.fake.down.len;
         tls.peer.peer.step(&tls.peer.peer);
+        tls.flights += n == XMPP_TINY_IO_AGAIN && before == 0 && tls.fake.down.len > 0;
     }
     must(n != XMPP_TINY_IO_AGAIN && n != 0, "secure() came to an end");
     return n > 0 ? 0 : s->ops->error(s, detail);
@@ -997,6 +1017,17 @@ static void test_choice(void)
     }
 }
 
+static bool all_zero(const void *data, size_t len)
+{
+    const uint8_t *at = data;
+
+    while (len > 0 && *at == 0) {
+        at++;
+        len--;
+    }
+    return len == 0;
+}
+
 static bool is_text(struct xmpp_tiny_str text, const char *wanted)
 {
     return text.len == strlen(wanted) && (text.len == 0 || memcmp(text.ptr, wanted, text.len) == 0);
@@ -1205,6 +1236,551 @@ static void test_start(void)
     (void)pipe_put(&tls.fake.down, "<message/>", 10);
     equal("injection", "handshake", tls_secure("a.test", &detail), XMPP_TINY_ERR_TLS);
     equal("injection", "read", s->ops->read(s, text, sizeof text), XMPP_TINY_IO_FAILED);
+    tls_close();
+}
+
+/* ---- Sessions that are resumed ----------------------------------------------------------------- */
+
+/* A server's memory of sessions, and what it does to one before it uses it. */
+static struct {
+    const br_ssl_session_cache_class *vtable;
+    br_ssl_session_cache_lru lru;
+    unsigned char store[1024];
+    void (*spoil)(br_ssl_session_parameters *session);
+} cache;
+
+static void cache_save(const br_ssl_session_cache_class **ctx, br_ssl_server_context *server,
+                       const br_ssl_session_parameters *session)
+{
+    (void)ctx;
+    cache.lru.vtable->save(&cache.lru.vtable, server, session);
+}
+
+static int cache_load(const br_ssl_session_cache_class **ctx, br_ssl_server_context *server,
+                      br_ssl_session_parameters *session)
+{
+    int found = cache.lru.vtable->load(&cache.lru.vtable, server, session);
+
+    (void)ctx;
+    if (found && cache.spoil != NULL) {
+        cache.spoil(session);
+    }
+    return found;
+}
+
+static void server_forgets(void)
+{
+    static const br_ssl_session_cache_class class = {sizeof cache, cache_save, cache_load};
+
+    cache.vtable = &class;
+    cache.spoil = NULL;
+    br_ssl_session_cache_lru_init(&cache.lru, cache.store, sizeof cache.store);
+}
+
+/* As tls_defaults(), and the server remembers. */
+static void session_defaults(const char *chain, const char *key, const char *anchor)
+{
+    tls_defaults();
+    if (chain != NULL) {
+        tls_anchor(anchor);
+        port_tls_init(&tls.server, chain, key);
+    }
+    server_forgets();
+    tls.server.cache = &cache.vtable;
+}
+
+/* STARTTLS, where wanted. */
+static void session_open(bool starttls)
+{
+    struct xmpp_tiny_stream *s = tls_open(CONFORMANCE_ECHO);
+    char text[16];
+
+    if (starttls) {
+        must(s->ops->write(s, "<starttls/>", 11) == 11, "write in the clear");
+        must(s->ops->read(s, text, sizeof text) == XMPP_TINY_IO_AGAIN, "nothing to read");
+        must(pipe_get(&tls.fake.up, text, sizeof text) == 11, "starttls");
+    }
+}
+
+static bool echoes(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    uint8_t out[100], in[100];
+    size_t i, got = 0;
+    int n, calls;
+
+    for (i = 0; i < sizeof out; i++) {
+        out[i] = conformance_pattern(i);
+    }
+    if (s->ops->write(s, out, sizeof out) != sizeof out) {
+        return false;
+    }
+    for (calls = 0; calls < 20 && got < sizeof in; calls++) {
+        n = s->ops->read(s, in + got, sizeof in - got);
+        got += n > 0 ? (size_t)n : 0;
+        tls.peer.peer.step(&tls.peer.peer);
+    }
+    return got == sizeof in && memcmp(in, out, sizeof in) == 0;
+}
+
+static void session_keep(struct session *session)
+{
+    memset(session, 0, sizeof *session);
+    session->len = tls.client.stream.ops->save(&tls.client.stream, session->data, sizeof session->data);
+    session->security = tls_security();
+}
+
+/* A full handshake, of which the session is kept. */
+static void session_make(struct session *session)
+{
+    const char *detail;
+
+    tls.load = NULL;
+    must(tls_handshake(CONFORMANCE_ECHO, "a.test", &detail) == 0, "a full handshake");
+    session_keep(session);
+    must(session->len == 106 && !session->security.resumed, "a session");
+    tls_close();
+    tls.load = session;
+}
+
+/* The first bytes of a hello are sent; returns how long the session id in it is. */
+static int id_offered(const char *name)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    const struct port_pipe *up = &tls.fake.up;
+
+    (void)tls_open(CONFORMANCE_MUTE);
+    must(s->ops->secure(s, xmpp_tiny_str(name)) == XMPP_TINY_IO_AGAIN, "secure() begins");
+    must(s->ops->secure(s, xmpp_tiny_str(name)) == XMPP_TINY_IO_AGAIN, "secure() waits");
+    must(up->begin == 0 && up->len > 100 && up->data[5] == 1, "ClientHello");
+    return up->data[5 + 4 + 2 + 32];
+}
+
+static void offers(const char *what, int wanted)
+{
+    equal("offered", what, id_offered("a.test"), wanted);
+    tls_close();
+}
+
+static void test_resumed_one(const char *what, bool starttls)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    struct session full, again;
+    const char *detail;
+    uint8_t out[64], wanted[32];
+    unsigned flights;
+
+    session_open(starttls);
+    equal("resumed: full handshake", what, tls_secure("a.test", &detail), 0);
+    flights = tls.flights;
+    equal("resumed: tls-unique before", what, s->ops->binding(s, XMPP_TINY_BINDING_TLS_UNIQUE, out), 12);
+    session_keep(&full);
+    equal("resumed: saved", what, (long)full.len, 106);
+    yes(!full.security.resumed, "resumed: not yet", what);
+    yes(echoes(), "resumed: data before", what);
+    tls_close();
+
+    tls.load = &full;
+    session_open(starttls);
+    if (!equal("resumed: handshake", what, tls_secure("a.test", &detail), 0)) {
+        return;
+    }
+    equal("resumed: a flight less", what, (long)tls.flights, (long)flights - 1);
+    equal("resumed: no certificate", what, tls.client.leaf.certificates, 0);
+    yes(memcmp(&tls.peer.server.eng.session, &tls.client.client.eng.session,
+               sizeof(br_ssl_session_parameters)) == 0,
+        "resumed: the server agrees", what);
+    session_keep(&again);
+    yes(again.len == full.len && memcmp(again.data, full.data, full.len) == 0, "resumed: saved again", what);
+    yes(again.security.resumed && again.security.trust == full.security.trust &&
+            strcmp(again.security.suite, full.security.suite) == 0 &&
+            again.security.not_before == full.security.not_before &&
+            again.security.not_after == full.security.not_after &&
+            memcmp(again.security.spki, full.security.spki, 32) == 0 &&
+            memcmp(again.security.certificate, full.security.certificate, 32) == 0,
+        "resumed: security", what);
+    yes(again.security.subject.len == 0 && again.security.issuer.len == 0 &&
+            *again.security.key_exchange == '\0',
+        "resumed: what was not seen is empty", what);
+    equal("resumed: no tls-unique", what, s->ops->binding(s, XMPP_TINY_BINDING_TLS_UNIQUE, out),
+          XMPP_TINY_IO_FAILED);
+    equal("resumed: tls-server-end-point", what,
+          s->ops->binding(s, XMPP_TINY_BINDING_TLS_SERVER_END_POINT, out), 32);
+    xmpp_tiny_bearssl_crypto.hash(XMPP_TINY_SHA256, tls.server.chain[0].data, tls.server.chain[0].data_len,
+                                  wanted);
+    yes(memcmp(out, wanted, 32) == 0, "resumed: it is the hash of the certificate", what);
+    yes(echoes(), "resumed: data", what);
+    tls_close();
+
+    server_forgets();
+    session_open(starttls);
+    equal("forgotten: handshake", what, tls_secure("a.test", &detail), 0);
+    equal("forgotten: all flights", what, (long)tls.flights, (long)flights);
+    yes(!tls_security().resumed, "forgotten: not resumed", what);
+    yes(memcmp(tls_security().spki, full.security.spki, 32) == 0, "forgotten: key", what);
+    equal("forgotten: tls-unique", what, s->ops->binding(s, XMPP_TINY_BINDING_TLS_UNIQUE, out), 12);
+    yes(echoes(), "forgotten: data", what);
+    tls_close();
+}
+
+static void test_resumed_choice(void)
+{
+    session_defaults(NULL, NULL, NULL);
+    test_resumed_one("any suite, direct TLS", false);
+    session_defaults(NULL, NULL, NULL);
+    test_resumed_one("any suite, STARTTLS", true);
+    session_defaults(NULL, NULL, NULL);
+    tls.config.in_size = XMPP_TINY_BEARSSL_IN_MIN;
+    tls.config.out = NULL;
+    tls.config.out_size = 0;
+    test_resumed_one("one small buffer", false);
+}
+
+static void test_resumed(void)
+{
+    static const struct {
+        const char *what, *chain, *key, *anchor;
+        uint16_t suite;
+    } cases[] = {
+        {"ECDSA, ChaCha20", pki_good, pki_eckey, pki_root, BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256},
+        {"ECDSA, AES-128", pki_good, pki_eckey, pki_root, BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+        {"ECDSA, AES-256", pki_good, pki_eckey, pki_root, BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384},
+        {"RSA, ChaCha20", pki_rsa, pki_rsakey, pki_rsaroot, BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256},
+        {"RSA, AES-128", pki_rsa, pki_rsakey, pki_rsaroot, BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
+        {"RSA, AES-256", pki_rsa, pki_rsakey, pki_rsaroot, BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384},
+        {"its own certificate, SHA-1", pki_sha1, pki_eckey, pki_sha1, 0},
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        session_defaults(cases[i].chain, cases[i].key, cases[i].anchor);
+        tls.server.suite = cases[i].suite;
+        test_resumed_one(cases[i].what, i % 2 == 1);
+    }
+}
+
+/* The other kinds of trust, and what each of them asks of the time. */
+static void test_resumed_trust(void)
+{
+    enum { PIN = XMPP_TINY_TRUST_PIN, FIRST = XMPP_TINY_TRUST_FIRST_USE };
+    static const int64_t early = PKI_NOT_BEFORE - 1, begin = PKI_NOT_BEFORE, end = PKI_NOT_AFTER,
+                         late = PKI_NOT_AFTER + 1;
+    static const struct {
+        const char *what;
+        int trust;
+        int64_t now, floor;
+        int error;
+    } cases[] = {
+        {"CA, first second", XMPP_TINY_TRUST_CA, begin, 0, 0},
+        {"CA, last second", XMPP_TINY_TRUST_CA, end, 0, 0},
+        {"CA, last second by the floor", XMPP_TINY_TRUST_CA, begin, end, 0},
+        {"CA, before", XMPP_TINY_TRUST_CA, early, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"CA, after", XMPP_TINY_TRUST_CA, late, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"CA, after by the floor", XMPP_TINY_TRUST_CA, end, late, XMPP_TINY_ERR_CERT_TIME},
+        {"CA, no clock, floor", XMPP_TINY_TRUST_CA, 0, PORT_TIME, 0},
+        {"CA, no clock", XMPP_TINY_TRUST_CA, 0, 0, XMPP_TINY_ERR_CLOCK},
+        {"CA and pin", XMPP_TINY_TRUST_CA_PIN, PORT_TIME, 0, 0},
+        {"CA and pin, after", XMPP_TINY_TRUST_CA_PIN, late, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"CA and pin, no clock", XMPP_TINY_TRUST_CA_PIN, 0, 0, XMPP_TINY_ERR_CLOCK},
+        {"pin", PIN, PORT_TIME, 0, 0},
+        {"pin, after", PIN, late, 0, 0},
+        {"pin, no clock", PIN, 0, 0, 0},
+        {"first use", FIRST, PORT_TIME, 0, 0},
+        {"first use, after", FIRST, late, 0, XMPP_TINY_ERR_CERT_TIME},
+        {"first use, no clock", FIRST, 0, 0, XMPP_TINY_ERR_CLOCK},
+    };
+    struct session full;
+    const char *detail;
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        session_defaults(NULL, NULL, NULL);
+        if ((cases[i].trust & XMPP_TINY_TRUST_CA) == 0) {
+            tls.config.anchors = NULL;
+            tls.config.anchor_count = 0;
+        }
+        if ((cases[i].trust & XMPP_TINY_TRUST_PIN) != 0) {
+            tls.config.pins = pki_eckey_pin;
+            tls.config.pin_count = 1;
+        }
+        tls.config.first_use = cases[i].trust == FIRST;
+        session_make(&full);
+        equal("resumed: trust before", cases[i].what, (long)full.security.trust, cases[i].trust);
+        tls.now = cases[i].now;
+        tls.config.time_floor = cases[i].floor;
+        equal("resumed: trust", cases[i].what, tls_handshake(CONFORMANCE_MUTE, "a.test", &detail),
+              cases[i].error);
+        equal("resumed: trust kept", cases[i].what, (long)tls_security().trust,
+              cases[i].error == 0 ? cases[i].trust : 0);
+        yes(tls_security().resumed == (cases[i].error == 0), "resumed: trust", cases[i].what);
+        tls_close();
+    }
+}
+
+enum {
+    CHANGE_NAME,
+    CHANGE_ANCHORS,
+    CHANGE_FLAG,
+    CHANGE_DN,
+    CHANGE_KEY,
+    CHANGE_MODULUS,
+    CHANGE_EXPONENT,
+    CHANGE_PINS,
+    CHANGE_MORE_PINS,
+    CHANGE_TO_PINS,
+    CHANGE_TO_FIRST_USE,
+    CHANGE_IDENTITY,
+    CHANGE_RECORDS,
+    CHANGE_COUNT
+};
+
+static void session_change(int change)
+{
+    static struct xmpp_tiny_bearssl_identity identity;
+    static struct port_tls credentials;
+    br_x509_trust_anchor *anchor = &tls.anchors[0];
+
+    switch (change) {
+    case CHANGE_ANCHORS:
+        tls.anchors[1] = *anchor;
+        tls.config.anchor_count = 2;
+        break;
+    case CHANGE_FLAG:
+        anchor->flags ^= BR_X509_TA_CA;
+        break;
+    case CHANGE_DN:
+        anchor->dn.data[anchor->dn.len - 1] ^= 1;
+        break;
+    case CHANGE_KEY:
+        anchor->pkey.key.ec.q[anchor->pkey.key.ec.qlen - 1] ^= 1;
+        break;
+    case CHANGE_MODULUS:
+        anchor->pkey.key.rsa.n[anchor->pkey.key.rsa.nlen - 1] ^= 2;
+        break;
+    case CHANGE_EXPONENT:
+        anchor->pkey.key.rsa.e[0] ^= 2;
+        break;
+    case CHANGE_PINS:
+    case CHANGE_TO_PINS:
+    case CHANGE_MORE_PINS:
+        tls.config.pin_count++;
+        break;
+    case CHANGE_IDENTITY:
+        port_tls_init(&credentials, pki_client, pki_eckey);
+        memset(&identity, 0, sizeof identity);
+        identity.use = xmpp_tiny_bearssl_ec;
+        identity.chain = credentials.chain;
+        identity.chain_count = 1;
+        identity.ec = &credentials.key.ec;
+        tls.config.identity = &identity;
+        break;
+    case CHANGE_RECORDS:
+        tls.config.in_size = 2077;
+        break;
+    default:
+        break;
+    }
+    if (change == CHANGE_TO_PINS || change == CHANGE_TO_FIRST_USE) {
+        tls.config.anchors = NULL;
+        tls.config.anchor_count = 0;
+        tls.config.first_use = change == CHANGE_TO_FIRST_USE;
+    }
+}
+
+/* What a server was checked by changes: it is checked anew. */
+static void test_not_offered(void)
+{
+    static const char *const what[CHANGE_COUNT] = {
+        [CHANGE_NAME] = "another name",       [CHANGE_ANCHORS] = "one more anchor",
+        [CHANGE_FLAG] = "an anchor is no CA", [CHANGE_DN] = "an anchor's name",
+        [CHANGE_KEY] = "an anchor's key",     [CHANGE_MODULUS] = "an anchor's RSA key",
+        [CHANGE_EXPONENT] = "its exponent",   [CHANGE_PINS] = "a pin",
+        [CHANGE_MORE_PINS] = "one more pin",  [CHANGE_TO_PINS] = "a pin in place of CAs",
+        [CHANGE_TO_FIRST_USE] = "first use",  [CHANGE_IDENTITY] = "an own certificate",
+        [CHANGE_RECORDS] = "shorter records",
+    };
+    struct session full;
+    const char *detail;
+    uint8_t pins[64];
+    int i;
+
+    memcpy(pins, pki_eckey_pin, 32);
+    memcpy(pins + 32, pki_rsakey_pin, 32);
+    for (i = 0; i < CHANGE_COUNT; i++) {
+        if (i == CHANGE_MODULUS || i == CHANGE_EXPONENT) {
+            session_defaults(pki_rsa, pki_rsakey, pki_rsaroot);
+        } else {
+            session_defaults(pki_good, pki_eckey, pki_root);
+        }
+        tls.config.pins = pins;
+        tls.config.pin_count = i == CHANGE_MORE_PINS ? 1 : 0;
+        session_make(&full);
+        offers(what[i], 32);
+        session_change(i);
+        equal("not offered", what[i], id_offered(i == CHANGE_NAME ? "b.test" : "a.test"), 0);
+        yes(all_zero(&tls.client.client.eng.session, sizeof(br_ssl_session_parameters)), "not offered: wiped",
+            what[i]);
+        tls_close();
+    }
+
+    /* As a profile with fewer suites would have it. */
+    session_defaults(pki_good, pki_eckey, pki_root);
+    equal("not offered", "handshake", tls_handshake(CONFORMANCE_ECHO, "a.test", &detail), 0);
+    tls.client.client.eng.suites_num--;
+    session_keep(&full);
+    tls_close();
+    tls.load = &full;
+    offers("one more suite", 0);
+}
+
+static void test_session_data(void)
+{
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    struct session full, bad;
+    const char *detail;
+    uint8_t out[128 + 8];
+    size_t i;
+
+    session_defaults(NULL, NULL, NULL);
+    session_make(&full);
+    tls.load = &bad;
+    for (i = 0; i < full.len; i++) {
+        bad = full;
+        bad.data[i] ^= (uint8_t)(1U << i % 8);
+        offers("a damaged byte", 0);
+    }
+    bad = full;
+    bad.security.spki[31] ^= 1;
+    offers("another key", 0);
+    bad = full;
+    bad.security.certificate[0] ^= 0x80;
+    offers("another certificate", 0);
+    for (i = 0; i <= sizeof full.data; i++) {
+        bad = full;
+        bad.len = i;
+        offers("another length", i == full.len ? 32 : 0);
+    }
+    memset(&bad, 0, sizeof bad);
+    bad.len = full.len;
+    offers("zeros", 0);
+
+    /* The last load() counts, and one on a stream that is open does not. */
+    tls.load = NULL;
+    (void)tls_open(CONFORMANCE_MUTE);
+    s->ops->load(s, full.data, full.len, full.security.spki, full.security.certificate);
+    equal("session", "loaded too late", tls_secure("a.test", &detail), 0);
+    yes(!tls_security().resumed, "session", "loaded too late");
+    s->ops->load(s, full.data, full.len, full.security.spki, full.security.certificate);
+    session_keep(&bad);
+    yes(bad.len == full.len && memcmp(bad.data, full.data, full.len) != 0, "session", "a session of its own");
+    tls_close();
+    for (i = 0; i < 3; i++) {
+        int n = XMPP_TINY_IO_AGAIN, calls;
+        s->ops->load(s, full.data, full.len - (i == 1), full.security.spki, full.security.certificate);
+        s->ops->load(s, full.data, full.len - (i == 0), full.security.spki, full.security.certificate);
+        if (i == 2) {
+            s->ops->close(s);
+            yes(all_zero(&tls.client.client, sizeof tls.client.client) &&
+                    all_zero(&tls.client.leaf, sizeof tls.client.leaf),
+                "session", "close() forgets what was loaded");
+        }
+        port_peer_init(&tls.peer, &tls.fake, &tls.server, "a.test");
+        tls.peer.peer.expect(&tls.peer.peer, CONFORMANCE_MUTE);
+        must(s->ops->open(s, xmpp_tiny_str("127.0.0.1"), tls.peer.peer.port) > 0, "open()");
+        for (calls = 0; calls < 100 && n == XMPP_TINY_IO_AGAIN; calls++) {
+            n = s->ops->secure(s, xmpp_tiny_str("a.test"));
+            tls.peer.peer.step(&tls.peer.peer);
+        }
+        equal("session", "loaded twice", n, 1);
+        yes(tls_security().resumed == (i == 1), "session", i == 1 ? "the second counts" : "none counts");
+        tls_close();
+    }
+
+    /* What there is to save. */
+    tls.load = &full;
+    (void)tls_open(CONFORMANCE_MUTE);
+    equal("session", "before the handshake", (long)s->ops->save(s, out, sizeof out), 0);
+    equal("session", "handshake", tls_secure("a.test", &detail), 0);
+    memset(out, 0xA5, sizeof out);
+    equal("session", "a byte too small", (long)s->ops->save(s, out, full.len - 1), 0);
+    yes(out[0] == 0xA5, "session", "a byte too small: nothing written");
+    equal("session", "just fits", (long)s->ops->save(s, out, full.len), (long)full.len);
+    yes(out[full.len] == 0xA5 && memcmp(out, full.data, full.len) == 0, "session", "just fits: as it was");
+    tls.client.client.eng.session.session_id_len = 0;
+    equal("session", "the server gave no id", (long)s->ops->save(s, out, sizeof out), 0);
+    tls_close();
+    yes(all_zero(&tls.client.client, sizeof tls.client.client) &&
+            all_zero(&tls.client.leaf, sizeof tls.client.leaf),
+        "session", "close() wipes what was resumed");
+    equal("session", "after close()", (long)s->ops->save(s, out, sizeof out), 0);
+    session_defaults(pki_sha384, pki_eckey, pki_root);
+    equal("session", "SHA-384", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    equal("session", "SHA-384: nothing to save", (long)s->ops->save(s, out, sizeof out), 0);
+    tls_close();
+}
+
+static void spoil_secret(br_ssl_session_parameters *session)
+{
+    session->master_secret[47] ^= 1;
+}
+
+static void spoil_suite(br_ssl_session_parameters *session)
+{
+    session->cipher_suite = session->cipher_suite == BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+                                ? BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                                : BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
+}
+
+/* Whoever answers with our id, but is not who gave it. */
+static void test_resumed_by_others(void)
+{
+    static const struct {
+        const char *what, *detail;
+        void (*spoil)(br_ssl_session_parameters *session);
+    } cases[] = {
+        {"another secret", "a record does not decrypt", spoil_secret},
+        {"another suite", "bad session resumption", spoil_suite},
+    };
+    struct xmpp_tiny_stream *s = &tls.client.stream;
+    struct session full;
+    const char *detail;
+    uint8_t id[32];
+    size_t i;
+
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        session_defaults(pki_good, pki_eckey, pki_root);
+        session_make(&full);
+        cache.spoil = cases[i].spoil;
+        equal("by others", cases[i].what, tls_handshake(CONFORMANCE_MUTE, "a.test", &detail),
+              XMPP_TINY_ERR_TLS);
+        yes(strcmp(detail, cases[i].detail) == 0, "by others: detail", cases[i].what);
+        equal("by others: nothing to save", cases[i].what, (long)s->ops->save(s, full.data, full.len), 0);
+        tls_close();
+    }
+
+    /* The id, and then a certificate: a server cannot have it both ways. */
+    session_defaults(pki_good, pki_eckey, pki_root);
+    session_make(&full);
+    server_forgets();
+    equal("by others", "the id is offered", id_offered("a.test"), 32);
+    memcpy(id, tls.fake.up.data + 5 + 4 + 2 + 32 + 1, sizeof id);
+    tls.peer.peer.step(&tls.peer.peer);
+    must(tls.fake.down.begin == 0 && tls.fake.down.data[5] == 2, "ServerHello");
+    memcpy(tls.fake.down.data + 5 + 4 + 2 + 32 + 1, id, sizeof id);
+    equal("by others", "the id and a certificate", tls_secure("a.test", &detail), XMPP_TINY_ERR_TLS);
+    equal("by others", "the certificate is not read", tls.client.leaf.certificates, 0);
+    yes(tls_security().trust == XMPP_TINY_TRUST_NONE, "by others", "nobody is trusted");
+    tls_close();
+
+    /* The server has another key now, and does not know the session: it is the new key that counts. */
+    session_defaults(pki_good, pki_eckey, pki_root);
+    session_make(&full);
+    port_tls_init(&tls.server, pki_p384, pki_ec384key);
+    server_forgets();
+    tls.server.cache = &cache.vtable;
+    equal("by others", "another key", tls_handshake(CONFORMANCE_MUTE, "a.test", &detail), 0);
+    yes(!tls_security().resumed && memcmp(tls_security().spki, pki_ec384key_pin, 32) == 0, "by others",
+        "another key: it is told");
     tls_close();
 }
 
@@ -1665,17 +2241,6 @@ static void test_shut_one_buffer(void)
     tls_close();
 }
 
-static bool all_zero(const void *data, size_t len)
-{
-    const uint8_t *at = data;
-
-    while (len > 0 && *at == 0) {
-        at++;
-        len--;
-    }
-    return len == 0;
-}
-
 static void test_wiping(void)
 {
     const char *detail;
@@ -1750,6 +2315,7 @@ static long read_certificate(const uint8_t *der, size_t len, size_t piece)
     size_t at;
 
     br_ssl_client_zero(&client);
+    memset(&leaf, 0, sizeof leaf);
     xmpp_tiny_bearssl_leaf_init_(&leaf, &tls.config);
     xmpp_tiny_bearssl_profile(&client, &leaf.minimal);
     if (tls.config.pin_count == 0) {
@@ -1894,6 +2460,28 @@ static void test_dates(void)
     equal("dates", "ends before it begins", read_certificate(der, len, 256), 0);
     memcpy(der + before, "70010100000x", 12);
     yes(read_certificate(der, len, 256) == BR_ERR_X509_BAD_TIME, "dates", "no date");
+}
+
+/* Of a session that was loaded nothing is left where a certificate comes. */
+static void test_loaded_leaf(void)
+{
+    uint8_t der[1024];
+
+    trust_by(XMPP_TINY_TRUST_PIN);
+    memset(&leaf, 0, sizeof leaf);
+    memset(leaf.spki, 0x5A, sizeof leaf.spki);
+    leaf.algorithm = br_sha256_ID;
+    leaf.hash_len = 32;
+    xmpp_tiny_bearssl_leaf_init_(&leaf, &tls.config);
+    yes(leaf.spki[0] == 0x5A && leaf.algorithm == br_sha256_ID, "loaded", "kept so far");
+    leaf.vtable->start_chain(&leaf.vtable, "a.test");
+    yes(all_zero(leaf.spki, sizeof leaf.spki) && leaf.algorithm == 0, "loaded", "forgotten");
+    memset(der, 0, sizeof der);
+    leaf.vtable->start_cert(&leaf.vtable, sizeof der);
+    leaf.vtable->append(&leaf.vtable, der, sizeof der);
+    leaf.vtable->end_cert(&leaf.vtable);
+    yes(leaf.vtable->end_chain(&leaf.vtable) != 0, "loaded", "no certificate");
+    equal("loaded", "no binding", xmpp_tiny_bearssl_leaf_binding_(&leaf, der), XMPP_TINY_IO_FAILED);
 }
 
 /* ---- port/posix -------------------------------------------------------------------------------- */
@@ -2135,6 +2723,7 @@ static void test_of_choice(void)
     test_fragments_gcm();
     test_deaf_server();
     test_number();
+    test_resumed_choice();
 }
 
 static void test_all(void)
@@ -2156,6 +2745,11 @@ static void test_all(void)
     test_hello();
     test_small_order();
     test_start();
+    test_resumed();
+    test_resumed_trust();
+    test_not_offered();
+    test_session_data();
+    test_resumed_by_others();
     test_identity();
     test_coalescing();
     test_tampering();
@@ -2167,6 +2761,7 @@ static void test_all(void)
     test_damage();
     test_wholeness();
     test_dates();
+    test_loaded_leaf();
     test_posix_open();
     test_posix_addresses();
     test_posix_timeout();
