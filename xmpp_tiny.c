@@ -1319,10 +1319,16 @@ static char *out_window(const struct xmpp_tiny *x, size_t *len)
     return entry(x, at) + HEAD + x->out.gone;
 }
 
+/* How much of the buffer is a queue, in which stanzas stay until the server has them. */
+static size_t queue_size(const struct xmpp_tiny *x)
+{
+    return XMPP_TINY_ENABLE_SESSIONS ? x->config->queue_size : 0;
+}
+
 /* How much of the buffer stanzas may fill. */
 static size_t out_room(const struct xmpp_tiny *x)
 {
-    size_t queue = x->config->queue_size;
+    size_t queue = queue_size(x);
     return queue ? queue : (size_t)x->out.size - OUT_RESERVE;
 }
 
@@ -1564,7 +1570,7 @@ static void out_sent(struct xmpp_tiny *x, size_t n)
     if (o->gone < entry_len(e))
         return;
     o->gone = 0;
-    if (!(e[2] & ENTRY_STANZA) || x->config->queue_size == 0) {
+    if (!(e[2] & ENTRY_STANZA) || queue_size(x) == 0) {
         out_remove(x, at);
     } else {
         e[2] |= ENTRY_SENT;
@@ -2753,10 +2759,17 @@ static bool pipelines(const struct xmpp_tiny *x)
     return !x->config->no_pipelining && !(x->link.flags & L_PATIENT);
 }
 
+/* Do both sides count stanzas? */
+static bool counts(const struct xmpp_tiny *x)
+{
+    return XMPP_TINY_ENABLE_SESSIONS && (x->link.flags & L_COUNTS);
+}
+
 /* Can the session be taken up on another connection? */
 static bool resumable(const struct xmpp_tiny *x)
 {
-    return (x->link.flags & L_SESSION) && learnt(x, TEXT_SESSION).len && learnt(x, TEXT_JID).len;
+    return XMPP_TINY_ENABLE_SESSIONS && (x->link.flags & L_SESSION) && learnt(x, TEXT_SESSION).len &&
+           learnt(x, TEXT_JID).len;
 }
 
 /* Our full JID. */
@@ -2816,7 +2829,7 @@ static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event
     x->link.flags |= L_CHANGED;
     if (kind == XMPP_TINY_EVENT_DELIVERED)
         x->link.acked++;
-    if (!(flags & ENTRY_OURS) && (tag || kind == XMPP_TINY_EVENT_UNDELIVERED) && x->config->queue_size) {
+    if (!(flags & ENTRY_OURS) && (tag || kind == XMPP_TINY_EVENT_UNDELIVERED) && queue_size(x)) {
         event_begin(x, kind)->tag = tag;
         tell(x);
     }
@@ -3124,7 +3137,7 @@ static void put_inline(struct xmpp_tiny *x)
     if (offers & OFFER_BIND) {
         out_start(x, "bind", NS_BIND2);
         out_element(x, "tag", NULL, &tag);
-        if (c->queue_size && (offers & OFFER_BIND_COUNTS))
+        if (queue_size(x) && (offers & OFFER_BIND_COUNTS))
             put_enable(x);
         if (c->carbons && (offers & OFFER_BIND_CARBONS)) {
             out_empty(x, "enable", NS_CARBONS);
@@ -3520,7 +3533,7 @@ static int bind_begin(struct xmpp_tiny *x)
     err = own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
     if (err || !pipelines(x))
         return err;
-    if (x->config->queue_size && known(x) && (known(x)->features & OFFER_COUNTS))
+    if (queue_size(x) && known(x) && (known(x)->features & OFFER_COUNTS))
         err = enable_begin(x);
     flow(x);
     return err;
@@ -3901,7 +3914,7 @@ static int bind_result(struct xmpp_tiny *x, const el *iq)
     if (!run_is(type, "result") || !own_jid(x, &jid))
         return ERR(BIND);
     session_named(x, jid);
-    if (x->config->queue_size && (x->link.offers & OFFER_COUNTS) && !(x->link.flags & L_COVERS))
+    if (queue_size(x) && (x->link.offers & OFFER_COUNTS) && !(x->link.flags & L_COVERS))
         err = enable_begin(x);
     if (x->config->carbons)
         carbons_begin(x);
@@ -3996,7 +4009,7 @@ static void ask(struct xmpp_tiny *x)
     struct xmpp_tiny_link_ *l = &x->link;
     l->flags = (l->flags | L_ASKED) & ~L_ASK;
     x->deadline = after(x, 0);
-    if (l->flags & L_COUNTS) {
+    if (counts(x)) {
         own_start(x, "r", NS_SM);
         commit(x);
         return;
@@ -4071,13 +4084,12 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     struct xmpp_tiny_link_ *l = &x->link;
     if (!run_is(el_ns(e), NS_SM))
         return 1;
-    if ((l->flags & L_COVERS) && !(l->flags & L_COUNTS) &&
-        (run_is(name, "enabled") || run_is(name, "failed"))) {
+    if ((l->flags & L_COVERS) && !counts(x) && (run_is(name, "enabled") || run_is(name, "failed"))) {
         session_counts(x, e);
         answered(x);
         return 0;
     }
-    if (!(l->flags & L_COUNTS))
+    if (!counts(x))
         return 1;
     if (run_is(name, "r")) {
         if (!(l->flags & L_ENDING))
@@ -4112,7 +4124,7 @@ static void link_company(struct xmpp_tiny *x)
         return;
     link_client_state(x);
     if (!(l->flags & L_ASKED) &&
-        ((l->flags & L_ASK) || (x->config->queue_size && x->out.begin < x->out.next &&
+        ((l->flags & L_ASK) || (queue_size(x) && x->out.begin < x->out.next &&
                                 ((x->flags & F_ROOM) || x->held || (int32_t)(l->ask_at - now(x)) <= 0))))
         ask(x);
 }
@@ -4248,7 +4260,7 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     if (b.len != len || !same_secret(blob + end, seal, BLOB_SEAL) || b.version != BLOB_VERSION ||
         b.build != sizeof *saved || b.account != x->account || b.texts > XMPP_TINY_MAX_TEXTS || stanzas > end)
         return ERR(SAVED);
-    if (end - stanzas > x->config->queue_size)
+    if (end - stanzas > queue_size(x))
         return ERR(TOO_BIG);
     wipe(saved, sizeof *saved);
     memcpy(saved, blob + sizeof b, fixed + b.texts);
@@ -4279,7 +4291,7 @@ static void stanza_open(struct xmpp_tiny *x, bool iq)
     out_begin(x, false);
     if (iq)
         x->out.flags |= OUT_IQ;
-    if (x->config->queue_size ? x->link.flags & L_ENDING : x->state != XMPP_TINY_STATE_ONLINE)
+    if (queue_size(x) ? x->link.flags & L_ENDING : x->state != XMPP_TINY_STATE_ONLINE)
         out_fail(x, ERR(STATE));
 }
 
@@ -4516,15 +4528,16 @@ static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 /* Counts a stanza before it is told, so that it is told once whenever the session is saved. */
 static int stanza_unit(struct xmpp_tiny *x, const el *e, bool skipped)
 {
-    bool counts = (x->link.flags & L_COUNTS) &&
-                  (e->at ? run_is(el_ns(e), NS_CLIENT) && row_of(stanza_names, 3, el_name(e)) >= 0 : skipped);
+    bool counted =
+        counts(x) &&
+        (e->at ? run_is(el_ns(e), NS_CLIENT) && row_of(stanza_names, 3, el_name(e)) >= 0 : skipped);
     int r;
-    if (counts) {
+    if (counted) {
         x->link.in++;
         x->link.flags |= L_CHANGED;
     }
     r = skipped ? stanza_skipped(x, e) : stanza_take(x, e);
-    if (r == ERR(AGAIN) && counts)
+    if (r == ERR(AGAIN) && counted)
         x->link.in--;
     return r;
 }
@@ -4607,11 +4620,11 @@ static void closed(struct xmpp_tiny *x)
     x->moved = moved;
     wipe(&x->sasl, sizeof x->sasl);
     out_rewind(x);
-    unsent = u16(alive || x->config->queue_size == 0 ? out_count(x, ENTRY_STANZA) : 0);
+    unsent = u16(alive || queue_size(x) == 0 ? out_count(x, ENTRY_STANZA) : 0);
     if (!moved)
         forget_received(x);
     if (!alive)
-        session_over(x, x->config->queue_size == 0 || (!moved && !again));
+        session_over(x, queue_size(x) == 0 || (!moved && !again));
     if (l->attempts < UINT8_MAX)
         l->attempts++;
     if (moved) {
@@ -4700,7 +4713,7 @@ static void sent(struct xmpp_tiny *x, size_t len)
     x->link.spoke = now(x);
     x->write_deadline = after(x, 0);
     if (x->out.next != next && x->state == XMPP_TINY_STATE_ONLINE && !(x->link.flags & L_ASKED) &&
-        x->config->queue_size && !out_pending(x))
+        queue_size(x) && !out_pending(x))
         ask(x); /* the question what has arrived goes along with the last stanza */
 }
 
@@ -4850,8 +4863,7 @@ static bool link_due(struct xmpp_tiny *x, uint32_t at, uint32_t *wait)
         l->spoke = at;
         return true;
     }
-    return !(l->flags & L_ASKED) && x->config->queue_size && x->out.begin < x->out.next &&
-           due(l->ask_at, at, wait);
+    return !(l->flags & L_ASKED) && queue_size(x) && x->out.begin < x->out.next && due(l->ask_at, at, wait);
 }
 
 static uint32_t deadlines(struct xmpp_tiny *x)
@@ -5151,8 +5163,8 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            c->platform && c->platform->now_ms && c->platform->random && c->crypto && c->rx && c->tx &&
            in_range(c->rx_size, XMPP_TINY_RX_MIN, XMPP_TINY_RX_MAX) &&
            in_range(c->tx_size, XMPP_TINY_TX_MIN, XMPP_TINY_TX_MAX) &&
-           (c->queue_size == 0 ||
-            in_range(c->queue_size, XMPP_TINY_QUEUE_MIN, c->tx_size - XMPP_TINY_TX_MIN)) &&
+           (c->queue_size == 0 || (XMPP_TINY_ENABLE_SESSIONS && in_range(c->queue_size, XMPP_TINY_QUEUE_MIN,
+                                                                         c->tx_size - XMPP_TINY_TX_MIN))) &&
            (c->timeout_ms == 0 || in_range(c->timeout_ms, 1000, 600000)) &&
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            handlers_ok(c) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
@@ -5208,10 +5220,9 @@ static int depart(struct xmpp_tiny *x, uint32_t how)
         l->flags |= how & L_ENDING;
         return 0;
     }
-    if (online && !(how & L_SUSPEND) && !(l->flags & L_ASKED) && x->config->queue_size &&
-        out_count(x, ENTRY_STANZA))
+    if (online && !(how & L_SUSPEND) && !(l->flags & L_ASKED) && queue_size(x) && out_count(x, ENTRY_STANZA))
         ask(x);
-    if (online && (l->flags & L_COUNTS))
+    if (online && counts(x))
         acknowledge(x);
     l->flags |= how;
     if ((how & L_SUSPEND) || x->state == XMPP_TINY_STATE_WAIT) {

@@ -59,6 +59,10 @@ extern "C" {
 #ifndef XMPP_TINY_ENABLE_REGISTER /* 1: accounts made and passwords changed in-band, 0.7 KB */
 #define XMPP_TINY_ENABLE_REGISTER 1
 #endif
+#ifndef XMPP_TINY_ENABLE_SESSIONS /* 1: stanzas are kept until the server has them, sessions resumed \
+                                     [XEP-0198] */
+#define XMPP_TINY_ENABLE_SESSIONS 1
+#endif
 #ifndef XMPP_TINY_ENABLE_SASL2 /* 1: SASL2 and Bind 2 [XEP-0388, XEP-0386] */
 #define XMPP_TINY_ENABLE_SASL2 1
 #endif
@@ -84,6 +88,9 @@ extern "C" {
 #endif
 #if XMPP_TINY_ENABLE_REGISTER < 0 || XMPP_TINY_ENABLE_REGISTER > 1
 #error "XMPP_TINY_ENABLE_REGISTER must be 0 or 1"
+#endif
+#if XMPP_TINY_ENABLE_SESSIONS < 0 || XMPP_TINY_ENABLE_SESSIONS > 1
+#error "XMPP_TINY_ENABLE_SESSIONS must be 0 or 1"
 #endif
 #if XMPP_TINY_ENABLE_SASL2 < 0 || XMPP_TINY_ENABLE_SASL2 > 1
 #error "XMPP_TINY_ENABLE_SASL2 must be 0 or 1"
@@ -641,9 +648,10 @@ struct xmpp_tiny_config {
     void *tx;          /* transmit buffer, likewise */
     size_t tx_size;    /* XMPP_TINY_TX_MIN..XMPP_TINY_TX_MAX bytes: the largest stanza that can be
                           sent, plus 200 bytes; with a queue, that and XMPP_TINY_TX_MIN at least */
-    size_t queue_size; /* 0, or so many bytes of tx hold stanzas until the server has them [XEP-0198], each
-                          with 7 bytes more: sessions are resumed, nothing is lost, and stanzas may be sent
-                          at any time: they leave when they can. XMPP_TINY_QUEUE_MIN at least */
+    size_t queue_size; /* Wants XMPP_TINY_ENABLE_SESSIONS. 0, or so many bytes of tx hold stanzas until the
+                          server has them [XEP-0198], each with 7 bytes more: sessions are resumed, nothing is
+                          lost, and stanzas may be sent at any time: they leave when they can.
+                          XMPP_TINY_QUEUE_MIN at least */
     bool resend;       /* what a session that could not be resumed left behind is sent again in the next,
                           though some of it may have arrived; else, and if it was loaded, it is UNDELIVERED.
                           Answers and requests are never sent again */
@@ -718,7 +726,8 @@ struct xmpp_tiny_link_ {
     uint32_t heard, spoke, ask_at, ping_ms, space_ms;
 };
 struct xmpp_tiny_sasl_ {
-    uint8_t mechanism, binding, via, token; /* token: kind asked for, or in use; as in struct xmpp_tiny_saved */
+    uint8_t mechanism, binding, via,
+        token; /* token: kind asked for, or in use; as in struct xmpp_tiny_saved */
     uint8_t bindings, flags, hash, upgrade;
     uint16_t offered;
     uint32_t iterations, left;
