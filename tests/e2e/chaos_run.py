@@ -30,6 +30,7 @@ class Chaos:
         self.inflicted, self.logins, self.reasons = (collections.Counter() for _ in range(3))
         self.read, self.jid, self.marker = 0, None, 0
         self.online = self.managed = False
+        self.bounced = 0
 
     def run(self):
         self.peer = Peer(self.server, self.host)
@@ -72,6 +73,7 @@ class Chaos:
             identity, body = self.peer.heard.get()
             if body is None:
                 self.theirs.come_back(identity)
+                self.bounced = time.monotonic()
             else:
                 self.ours.arrive(identity, body)
 
@@ -113,8 +115,9 @@ class Chaos:
         while self.ours.due and self.ours.due[0] < most and len(self.ours.open) < OPEN_MOST:
             identity, number = self.ours.send()
             self.cli.say(f"id={identity} message {self.peer.jid} {self.body(number)}")
-        while self.theirs.due and self.theirs.due[0] < most and len(self.theirs.open) < OPEN_MOST and \
-                self.managed and self.peer.there:
+        # To a session that is over, unnoticed by the tool, nothing more is sent for a while.
+        there = self.managed and self.peer.there and time.monotonic() - self.bounced > 0.5
+        while there and self.theirs.due and self.theirs.due[0] < most and len(self.theirs.open) < OPEN_MOST:
             identity, number = self.theirs.send()
             self.peer.say(self.jid, identity, self.body(number))
 
