@@ -32,6 +32,10 @@ class Accounts:
         self.open.add(len(self.attempts) - 1)
         return f"{self.prefix}{len(self.attempts) - 1}", self.attempts[-1].number
 
+    def ready(self, most, open_most):
+        """There is one to send, of the numbers below most, and not too many are on their way."""
+        return self.due and self.due[0] < most and len(self.open) < open_most
+
     def find(self, identity):
         if not (identity or "").startswith(self.prefix) or not identity[1:].isdigit():
             return None, None
@@ -44,7 +48,7 @@ class Accounts:
             self.faults.append(f"{identity} is not what was sent")
             return
         attempt.arrived += 1
-        self.disorder += at < self.last
+        self.disorder += at < self.last and attempt.arrived == 1
         self.last = max(at, self.last)
         self.missing.discard(attempt.number)
         if not self.told:
@@ -88,17 +92,17 @@ class Accounts:
     def settled(self):
         return not self.due and not self.open and not self.missing
 
-    def balance(self):
-        """Fails where the accounts do not balance."""
+    def balance(self, what, most):
+        """Fails where the accounts do not balance. most: how often an attempt may arrive."""
         faults = list(self.faults)
         for at, attempt in enumerate(self.attempts):
             name = f"{self.prefix}{at}"
-            if attempt.arrived > 1:
+            if attempt.arrived > most:
                 faults.append(f"{name} arrived {attempt.arrived} times")
             if self.told and len(attempt.told) != 1:
                 faults.append(f"{name} was told {len(attempt.told)} times: {attempt.told}")
             sure = attempt.told == [True] if self.told else not attempt.void
-            if sure and not attempt.back and attempt.arrived != 1:
+            if sure and not attempt.back and not attempt.arrived:
                 faults.append(f"{name} did not arrive")
         arrived = {attempt.number for attempt in self.attempts if attempt.arrived}
         if arrived != set(range(self.count)):
@@ -106,13 +110,14 @@ class Accounts:
         if self.disorder:
             faults.append(f"{self.disorder} arrived after later ones")
         if faults:
-            raise Failure(f"{len(faults)} faults in the accounts: {'; '.join(faults[:8])}")
+            raise Failure(f"{what}: {len(faults)} faults in the accounts: {'; '.join(faults[:8])}")
 
     def summary(self):
         counts = {
             "sent": self.count, "attempts": len(self.attempts),
             "undelivered": sum(False in a.told for a in self.attempts),
             "of these arrived": sum(False in a.told and a.arrived > 0 for a in self.attempts),
+            "arrived again": sum(a.arrived > 1 for a in self.attempts),
             "bounced": sum(a.back > 0 for a in self.attempts),
             "of these came too": sum(a.back > 0 and a.arrived > 0 for a in self.attempts),
             "void": sum(a.void for a in self.attempts),

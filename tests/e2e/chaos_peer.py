@@ -19,7 +19,8 @@ BIND = "urn:ietf:params:xml:ns:xmpp-bind"
 
 
 class Peer:
-    """heard: a queue of (id, what): the body of a message, or None for one of ours that came back."""
+    """heard: a queue of (id, what): the body of a message, or None for one of ours that came back. What has no id goes by
+    its thread."""
 
     def __init__(self, server, host, user="bob"):
         self.server, self.host, self.user = server, host, user
@@ -32,7 +33,8 @@ class Peer:
         self.thread.start()
 
     def say(self, to, identity, body):
-        self._send(f"<message to='{to}' id='{identity}' type='chat'><body>{body}</body></message>")
+        self._send(f"<message to='{to}' id='{identity}' type='chat'><body>{body}</body><thread>{identity}</thread>"
+                   "</message>")
 
     def barrier(self):
         """Returns when everything that the server had for us before has been heard."""
@@ -84,7 +86,7 @@ class Peer:
             self._take(raw.read())
 
     def _take(self, element):
-        identity, kind = element.get("id"), element.get("type")
+        identity, kind = element.get("id") or element.findtext(f"{CLIENT}thread"), element.get("type")
         if element.tag == f"{CLIENT}message":
             self.heard.put((identity, None if kind == "error" else element.findtext(f"{CLIENT}body")))
         elif element.tag == f"{CLIENT}iq" and kind == "result":

@@ -1,65 +1,51 @@
 # SPDX-License-Identifier: MIT
-"""One run: numbered messages both ways between the tool and a peer, through a relay that breaks connections, at a
-server that is restarted now and then. In the end the accounts balance."""
+"""One run: numbered messages both ways between the tool and a peer. In the end the accounts balance."""
 
 import collections
-import random
-import signal
 import time
 
 from chaos_accounts import Accounts
-from chaos_peer import Peer
-from chaos_relay import DOWN, UP, Relay
-from harness import PATIENCE, Cli, Failure, until
+from chaos_breaks import Breaks, counts
+from harness import Cli, Failure
 
-# See Link.strike(); "deaf" and "dumb" stall one way alone.
-KINDS = ("reset", "reset", "end", "stall", "deaf", "dumb", "client gone", "server gone")
 OPEN_MOST = 120  # messages on their way each way; servers keep some hundreds for a session that is not there
 OPTIONS = ("--keep", "--stdin", "--retry", "50", "--retry-max", "400", "--ping-after", "1", "--timeout", "2",
            "--queue", "40000", "--presence", "available", "x")
 
 
-class Chaos:
-    """messages: each way. kills: how many, of which some are restarts of the server."""
+class Chaos(Breaks):
+    """messages: each way."""
 
     def __init__(self, server, host, messages, kills, restarts, seed, *options, tls="starttls"):
-        self.server, self.host, self.options, self.tls = server, host, options, tls
-        self.messages, self.kills, self.chance = messages, kills, random.Random(seed)
-        self.restarts = [int((n + 0.5) * kills / restarts) for n in range(restarts)]
+        super().__init__(server, host, kills, restarts, seed, tls)
+        self.messages, self.resends = messages, "--resend" in options
         self.ours, self.theirs = Accounts("u", messages, told=True), Accounts("t", messages, told=False)
-        self.inflicted, self.logins, self.reasons = (collections.Counter() for _ in range(3))
-        self.read, self.jid, self.marker = 0, None, 0
-        self.online = self.managed = False
-        self.bounced = 0
+        self.logins, self.reasons = collections.Counter(), collections.Counter()
+        self.read, self.jid, self.marker, self.bounced = 0, None, 0, 0
+        self.cli = Cli(self.relay.where, *OPTIONS, *options, jid=f"alice@{host}", ca=server.ca, tls=tls)
+
+    def __exit__(self, *how):
+        self.cli.stop()
+        super().__exit__(*how)
 
     def run(self):
-        self.peer = Peer(self.server, self.host)
-        self.relay = Relay((self.server.address, self.server.direct if self.tls == "direct" else self.server.port))
-        try:
-            until("the peer", lambda: self.peer.there)
-            with Cli(self.relay.where, *OPTIONS, *self.options, jid=f"alice@{self.host}", ca=self.server.ca,
-                     tls=self.tls) as self.cli:
-                self.rounds()
-                self.wait("all messages to arrive", lambda: self.say(1) or self.settled())
-                self.cli.say("quit")
-                self.wait("the end", lambda: self.cli.ended)
-                self.cli.end(0)
-                self.hear()
-        finally:
-            self.relay.stop()
-            self.peer.stop()
+        self.rounds()
+        self.wait("all messages to arrive", self.settled)
+        self.cli.say("quit")
+        self.wait("the end", lambda: self.cli.ended)
+        self.cli.end(0)
+        self.hear()
         print(f"      {self.state()}", flush=True)
-        for what, accounts in (("ours", self.ours), ("theirs", self.theirs)):
-            try:
-                accounts.balance()
-            except Failure as failure:
-                raise Failure(f"{what}: {failure}") from failure
+        new = sum(count for how, count in self.logins.items() if how.endswith("new"))
+        self.ours.balance("sent", new if self.resends else 1)
+        self.theirs.balance("received", 1)
 
     def settled(self):
+        self.say(1)
         return self.ours.settled() and self.theirs.settled()
 
-    def done(self):
-        return sum(self.inflicted.values())
+    def forget(self):
+        self.theirs.forget()
 
     # -- what is heard --
 
@@ -110,78 +96,22 @@ class Chaos:
         return f"{number} {'.' * int(self.chance.choice((1, 30, 300, 900)) * self.chance.random())}"
 
     def say(self, share):
-        """What is due after that share of this round, as far as it may be on its way at once."""
         most = self.messages * min(1, (self.done() + share) / self.kills)
-        while self.ours.due and self.ours.due[0] < most and len(self.ours.open) < OPEN_MOST:
+        while self.ours.ready(most, OPEN_MOST):
             identity, number = self.ours.send()
             self.cli.say(f"id={identity} message {self.peer.jid} {self.body(number)}")
         # To a session that is over, unnoticed by the tool, nothing more is sent for a while.
         there = self.managed and self.peer.there and time.monotonic() - self.bounced > 0.5
-        while there and self.theirs.due and self.theirs.due[0] < most and len(self.theirs.open) < OPEN_MOST:
+        while there and self.theirs.ready(most, OPEN_MOST):
             identity, number = self.theirs.send()
             self.peer.say(self.jid, identity, self.body(number))
 
-    def go_on(self, seconds):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.hear()
-            time.sleep(0.005)
+    # -- what is shown --
 
-    def wait(self, what, probe):
-        def heard():
-            self.hear()
-            return probe()
-
-        try:
-            until(what, heard, 2 * PATIENCE)
-        except Failure as failure:
-            raise Failure(f"{failure}\n    {self.state()}\n    {self.cli.story()}") from failure
-
-    # -- what goes wrong --
-
-    def rounds(self):
-        while self.done() < self.kills:
-            self.say(0.5)
-            if self.restarts and self.restarts[0] <= self.done():
-                self.restart(self.restarts.pop(0))
-                continue
-            # Mostly where a connection is of use, but also while it is made.
-            if self.chance.random() < 0.75:
-                self.wait("the client to be back", self.back)
-            self.say(1)
-            self.go_on(self.chance.uniform(0, 0.08))
-            self.break_link()
-
-    def back(self):
-        self.say(0.5)
-        return self.online and self.relay.link()
-
-    def break_link(self):
-        kind, way = self.chance.choice(KINDS), self.chance.choice((UP, DOWN))
-        after = self.chance.choice((1, 1 + int(self.chance.expovariate(1 / 600))))
-        if self.relay.strike(kind, after, way, self.chance.uniform(0, 0.25)):
-            self.wait("the relay to break the connection", lambda: not self.relay.busy())
-            self.inflicted[kind] += 1
-
-    def restart(self, number):
-        """Nothing that the server took over from us may be on its way when it ends, for it is lost then."""
-        how = (signal.SIGTERM, signal.SIGKILL)[number % 2]
-        self.relay.freeze()
-        self.peer.barrier()
-        logins = self.peer.logins
-        self.server.stop(how)
-        self.server.restart()
-        until("the peer to be back", lambda: self.peer.there and self.peer.logins > logins)
-        self.hear()
-        self.theirs.forget()
-        self.online = self.managed = False
-        self.relay.thaw(self.chance.choice(("reset", "stall")))
-        self.inflicted[how.name] += 1
+    def story(self):
+        return self.cli.story()
 
     def state(self):
-        def counts(counter):
-            return ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
-
         return (f"sent: {self.ours.summary()}\n      received: {self.theirs.summary()}\n      "
                 f"{self.done()} kills: {counts(self.inflicted)}\n      logins: {counts(self.logins)}; "
                 f"connections ended by {counts(self.reasons)}")
