@@ -9,7 +9,7 @@
 #include "port/bearssl.h"
 
 #define POLLS_MAX      60000 /* of a session; more is a hang */
-#define POLL_CALLS_MAX 24    /* port operations in one poll */
+#define POLL_CALLS_MAX 72    /* port operations in one poll */
 
 /* ---- The server's part ---- */
 
@@ -205,8 +205,9 @@ static int port_error(struct xmpp_tiny_stream *s, const char **detail)
     return port_of(s)->fail_error;
 }
 
-static const struct xmpp_tiny_stream_ops port_ops = {
-    port_open, port_secure, port_read, port_write, port_shut, port_close, port_binding, NULL, port_error};
+static const struct xmpp_tiny_stream_ops port_ops = {port_open, port_secure, port_read,    port_write,
+                                                     port_shut, port_close,  port_binding, NULL,
+                                                     NULL,      NULL,        port_error};
 
 /* ---- The client ---- */
 
@@ -259,6 +260,7 @@ static void check_fields(const struct xmpp_tiny_event *event)
     CHECK(!e.name.ptr && !e.from.ptr && !e.to.ptr && !e.id.ptr && !e.type.ptr);
     CHECK(!e.subject.ptr && !e.body.ptr && !e.thread.ptr && !e.show.ptr && !e.status.ptr);
     CHECK(e.priority == 0 && e.request == 0 && e.unsent == 0 && e.size == 0);
+    CHECK(e.tag == 0 && e.wait == 0 && !e.resumed && !e.saved);
     CHECK(e.error.code == 0 && !e.error.type.ptr && !e.error.condition.ptr && !e.error.text.ptr);
 }
 
@@ -340,6 +342,7 @@ static void client_begin(struct client *c)
     c->config.tx = c->tx;
     c->config.tx_size = sizeof c->tx;
     c->config.event = on_event;
+    c->config.ping_ms = XMPP_TINY_FOREVER;
     c->config.user = c;
     port_reset(c, session);
     CHECK_INT(xmpp_tiny_init(&c->x, &c->config), 0);
@@ -615,6 +618,128 @@ static void test_online_sleeps(void)
     CHECK_INT(a.closes, 1);
 }
 
+/* ---- Kept connected ---- */
+
+/* A client that connects by itself, with a queue: every port call fails in turn, and the next attempt, or the
+ * one after that, gets online; the message is delivered once by its tag and nothing else ends it. */
+struct kept {
+    unsigned online, delivered, undelivered, disconnected;
+    uint32_t wait;
+};
+static struct kept kept;
+static char kept_tx[2048];
+static struct xmpp_tiny_saved kept_saved;
+
+static int on_event_kept(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
+{
+    struct client *c = user;
+    (void)x;
+    kept.online += event->kind == XMPP_TINY_EVENT_ONLINE;
+    kept.delivered += event->kind == XMPP_TINY_EVENT_DELIVERED;
+    kept.undelivered += event->kind == XMPP_TINY_EVENT_UNDELIVERED;
+    c->closes += event->kind == XMPP_TINY_EVENT_CLOSED;
+    if (event->kind == XMPP_TINY_EVENT_DELIVERED || event->kind == XMPP_TINY_EVENT_UNDELIVERED)
+        CHECK_INT(event->tag, 7);
+    if (event->kind == XMPP_TINY_EVENT_DISCONNECTED) {
+        kept.disconnected++;
+        kept.wait = event->wait;
+    }
+    return 0;
+}
+
+static const struct turn session_kept[] = {
+    {"to='example.org'>", HEADER("1") "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+                                      "</stream:features>"},
+    {"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+     "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"},
+    {"from='juliet@example.org'>",
+     HEADER("2") "<stream:features><mechanisms " SASL
+                 "><mechanism>EXTERNAL</mechanism></mechanisms></stream:features>"},
+    {"</auth>", "<success " SASL "/>"},
+    {"from='juliet@example.org'>",
+     HEADER("3") "<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>"
+                 "<sm xmlns='urn:xmpp:sm:3'/></stream:features>"},
+    {"</bind></iq>", "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>"
+                     "<jid>juliet@example.org/balcony</jid></bind></iq>"},
+    {"<enable", "<enabled xmlns='urn:xmpp:sm:3'/>"},
+    {"<r ", "<a xmlns='urn:xmpp:sm:3' h='1'/>"},
+    {"</stream:stream>", "</stream:stream>"},
+    {NULL, NULL},
+};
+
+static void kept_begin(void)
+{
+    client_begin(&a);
+    memset(&kept, 0, sizeof kept);
+    memset(&kept_saved, 0, sizeof kept_saved);
+    a.config.event = on_event_kept;
+    a.config.keep = a.config.resend = a.config.no_pipelining = true;
+    a.config.saved = &kept_saved;
+    a.config.tx = kept_tx;
+    a.config.tx_size = sizeof kept_tx;
+    a.config.queue_size = 1024;
+    CHECK_INT(xmpp_tiny_init(&a.x, &a.config), 0);
+    port_reset(&a, session_kept);
+    xmpp_tiny_tag(&a.x, 7);
+    CHECK_INT(xmpp_tiny_send_raw(&a.x, xmpp_tiny_str("<message to='a@b'/>")), 0);
+}
+
+/* Runs until the message's end was told, on a server that begins anew with each connection. */
+static void kept_run(const char *what, size_t k)
+{
+    unsigned before = 0;
+    CHECK_INT(xmpp_tiny_connect(&a.x), 0);
+    while (kept.delivered + kept.undelivered == 0 && a.polls < POLLS_MAX) {
+        if (!client_poll(&a))
+            break;
+        if (a.wait == 0 || port_ready(&a.port))
+            continue;
+        if (kept.disconnected > before) {
+            before = kept.disconnected;
+            CHECK_INT(a.wait, kept.wait);
+            port_reset(&a, session_kept);
+        }
+        if (a.wait == XMPP_TINY_FOREVER)
+            break;
+        a.clock += a.wait;
+    }
+    if (!check_count(kept.delivered == 1 && kept.undelivered == 0 && a.port.misuses == 0, __FILE__, __LINE__,
+                     what))
+        printf("    %zu: %u online, %u DELIVERED, %u UNDELIVERED, %u DISCONNECTED, state %s, %u misuses\n", k,
+               kept.online, kept.delivered, kept.undelivered, kept.disconnected,
+               xmpp_tiny_state_name(xmpp_tiny_state(&a.x)), a.port.misuses);
+    (void)xmpp_tiny_disconnect(&a.x);
+    for (int i = 0; i < 200 && client_poll(&a); i++)
+        if (a.wait && a.wait != XMPP_TINY_FOREVER)
+            a.clock += a.wait;
+    CHECK_INT(a.closes, 1);
+    CHECK_INT(kept.delivered, 1);
+}
+
+static void test_kept(void)
+{
+    unsigned calls;
+    size_t all;
+    kept_begin();
+    kept_run("an ordinary session", 0);
+    calls = a.port.calls;
+    all = a.port.delivered;
+    CHECK_INT(kept.disconnected, 0);
+    for (unsigned k = 1; k <= calls; k++) {
+        kept_begin();
+        a.port.fail_at = k;
+        kept_run("a call fails", k);
+    }
+    for (int cut = CUT_END; cut <= CUT_FAIL; cut++)
+        for (size_t k = 0; k < all; k++) {
+            kept_begin();
+            a.port.cut_at = k;
+            a.port.cut = (enum cut)cut;
+            a.port.fail_error = XMPP_TINY_ERR_TRUNCATED;
+            kept_run("a byte is the last", k);
+        }
+}
+
 static void test_two_clients(void)
 {
     client_begin(&a);
@@ -772,6 +897,9 @@ static void test_config(void)
     REFUSED(iterations_max = 4095);
     REFUSED(handler_count = 1);
     REFUSED(mechanisms = 1U << 9);
+    REFUSED(queue_size = XMPP_TINY_QUEUE_MIN - 1);
+    REFUSED(queue_size = sizeof a.tx - XMPP_TINY_TX_MIN + 1); /* what is left is too small */
+    TAKEN(queue_size = sizeof a.tx - XMPP_TINY_TX_MIN);
     TAKEN(rx_size = XMPP_TINY_RX_MIN);
     TAKEN(tx_size = XMPP_TINY_TX_MIN);
     TAKEN(timeout_ms = 1000);
@@ -804,6 +932,7 @@ int main(void)
     test_disconnect_any_time();
     test_waits();
     test_online_sleeps();
+    test_kept();
     test_two_clients();
     test_slices();
     test_config();

@@ -383,7 +383,7 @@ static void g_salted(struct g_run *r, struct g_text *to, char *args);
 static void g_ht(struct g_run *r, struct g_text *to, char *args);
 
 /* "b64 TEXT", "hex 00ff", "digest HASH TEXT", "salted HASH SALT COUNT", "ht WHO TOKEN BINDING",
- * "repeat N TEXT", "mechanisms A B", "bindings A B", or the name of a variable. */
+ * "repeat N TEXT", "mechanisms A B", "bindings A B", "kinds A B", or the name of a variable. */
 static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, size_t len)
 {
     const char *value = NULL;
@@ -410,6 +410,8 @@ static void g_placeholder(struct g_run *r, struct g_text *to, const char *p, siz
     } else if (g_begins(inner.ptr, "bindings")) {
         g_list(to, inner.ptr + 8, "<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>",
                "<channel-binding type='", "'/>", "</sasl-channel-binding>");
+    } else if (g_begins(inner.ptr, "kinds ")) {
+        g_list(to, inner.ptr + 6, "", "<mechanism>HT-SHA-256-", "</mechanism>", "");
     } else if (g_begins(inner.ptr, "repeat ")) {
         char *text;
         long n = strtol(inner.ptr + 7, &text, 10);
@@ -1074,7 +1076,7 @@ static const char *g_first(char *text)
     return text;
 }
 
-/* NAME [size=N]: what was saved counts, if it was. */
+/* NAME [size=N] [short=N]: what was saved counts, if it was. */
 static int g_call_save(struct g_run *r, const char *name, const struct g_vars *args)
 {
     struct g_text *blob = g_blob(r, name, true);
@@ -1083,6 +1085,10 @@ static int g_call_save(struct g_run *r, const char *name, const struct g_vars *a
     int got;
     size = g_get(args, "size", 4) ? g_arg_number(args, "size") : size;
     got = xmpp_tiny_save(&r->x, bytes, size);
+    if (got > 0 && g_get(args, "short", 5)) {
+        size = (size_t)got - g_arg_number(args, "short");
+        got = xmpp_tiny_save(&r->x, bytes, size);
+    }
     if (got > 0 && (size_t)got > size)
         g_fail(r, "saves more than there is room for", NULL, NULL);
     if (got > 0 && blob) {
@@ -1587,8 +1593,9 @@ static bool g_word(const char *text, const char *word, const char **rest)
 /* One event of this kind, whatever its fields. */
 static void g_told_once(struct g_run *r, const char *kind)
 {
-    const char *rest, *end = r->events.len ? strchr(r->events.ptr, '\n') : NULL;
-    if (end && g_word(r->events.ptr, kind, &rest))
+    const char *end = r->events.len ? strchr(r->events.ptr, '\n') : NULL;
+    size_t len = strlen(kind);
+    if (end && strcspn(r->events.ptr, " \n") == len && memcmp(r->events.ptr, kind, len) == 0)
         g_cut(&r->events, (size_t)(end - r->events.ptr) + 1);
     else
         g_fail(r, "told something else", kind, r->events.len ? r->events.ptr : "nothing");
@@ -1618,7 +1625,8 @@ static void g_play_line(struct g_run *r)
     struct g_text t = {NULL, 0, 0};
     const char *rest = "";
     g_expand(r, &t, r->line->text, strlen(r->line->text));
-    if (g_word(t.ptr, ">", &rest)) {
+    if (t.len == 0) {
+    } else if (g_word(t.ptr, ">", &rest)) {
         g_expect_sent(r, rest, t.len - (size_t)(rest - t.ptr));
     } else if (g_word(t.ptr, "*", &rest)) {
         g_expect_event(r, rest);
@@ -1677,10 +1685,14 @@ static void g_play_line(struct g_run *r)
         } else if (g_word(t.ptr, "call", &rest)) {
             g_call(r, rest, NULL);
             g_settle(r);
+        } else if (g_word(t.ptr, "first", &rest)) {
+            g_call(r, rest, NULL);
         } else if (strcmp(t.ptr, "power off") == 0) {
             g_power_off(r);
         } else if (strcmp(t.ptr, "time pause") == 0) {
             g_pause(r);
+        } else if (g_word(t.ptr, "late", &rest)) {
+            r->now += (uint32_t)strtoul(rest, NULL, 10);
         } else if (g_word(t.ptr, "time", &rest)) {
             r->now += (uint32_t)strtoul(rest, NULL, 10);
             g_settle(r);
