@@ -6,7 +6,7 @@
  * stream and the whole stack. What is looked for comes from the server's side and from spies between the
  * client and its ports; each must have been seen where it has to be, or the search would prove nothing.
  */
-#define _DEFAULT_SOURCE
+#define _GNU_SOURCE /* memmem() */
 
 #include "port_peer.c"
 
@@ -158,6 +158,9 @@ static struct xmpp_tiny_config config;
 static struct xmpp_tiny_bearssl_config tls_config;
 static volatile bool connected;
 static const char *renewed; /* the password to change to */
+static bool saves, loads;   /* the client is written down when it is online; it starts from that */
+static uint8_t blob[2048];
+static int blob_len;
 
 static const struct xmpp_tiny_stream_ops *real_ops;
 
@@ -240,6 +243,8 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
     strcat(strcat(events, event->kind == XMPP_TINY_EVENT_ERROR ? xmpp_tiny_err_name(event->error.code)
                                                                : xmpp_tiny_event_name(event->kind)),
            " ");
+    if (event->kind == XMPP_TINY_EVENT_ONLINE && saves)
+        blob_len = xmpp_tiny_save(client, blob, sizeof blob);
     if (event->kind == XMPP_TINY_EVENT_ONLINE && renewed)
         (void)xmpp_tiny_change_password(client, xmpp_tiny_str(renewed), 0);
     else if (event->kind == XMPP_TINY_EVENT_ONLINE)
@@ -261,12 +266,15 @@ static void trace(void *ctx, char direction, const char *text, size_t len)
     }
 }
 
-/* From the first poll to CLOSED. */
+/* From the call that connects to CLOSED. */
 static void *client(void *unused)
 {
     (void)unused;
     while (__atomic_load_n(&turn, __ATOMIC_SEQ_CST) == SERVER)
         (void)sched_yield();
+    if (loads)
+        CHECK_INT(xmpp_tiny_load(&x, blob, (size_t)blob_len), 0);
+    CHECK_INT(xmpp_tiny_connect(&x), 0);
     while (connected) {
         (void)xmpp_tiny_poll(&x);
         hand_over(SERVER);
@@ -360,8 +368,11 @@ static uint8_t client_key[64], server_key[64], stored_key[64], signature[64];
 static char heard[4096], out[4096];
 static size_t heard_len, out_at, out_len;
 static unsigned streams;
+static bool sasl2;
 
-#define SASL "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
+#define SASL   "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
+#define SASL_2 "xmlns='urn:xmpp:sasl:2'"
+#define TOKEN  "secret-token:a horse that is a battery"
 
 static void say(const char *text)
 {
@@ -371,15 +382,22 @@ static void say(const char *text)
     out_len += len;
 }
 
-/* <name>base64 of text</name> */
+/* <name>base64 of text</name>; success of SASL2 has more in it. */
 static void say_sasl(const char *name, const void *text, size_t len)
 {
+    bool more = sasl2 && strcmp(name, "success") == 0;
     char encoded[512];
     (void)base64(encoded, text, len);
     say("<");
     say(name);
-    say(" " SASL ">");
+    say(sasl2 ? " " SASL_2 ">" : " " SASL ">");
+    say(more ? "<token xmlns='urn:xmpp:fast:0' token='" TOKEN
+               "' expiry='2031-01-01T00:00:00Z'/><additional-data>"
+             : "");
     say(encoded);
+    say(more ? "</additional-data><authorization-identifier>alice@" DOMAIN "/r</authorization-identifier>"
+               "<bound xmlns='urn:xmpp:bind:0'/>"
+             : "");
     say("</");
     say(name);
     say(">");
@@ -468,34 +486,66 @@ static void hear_iq(void)
         say("'/>");
 }
 
-/* Answers what has come in whole. */
-static void hear(void)
+static void consume(const char *end)
 {
-    const char *end;
+    heard_len -= (size_t)(end - heard);
+    memmove(heard, end, heard_len + 1);
+}
+
+/* The client proves that it knows the token, and the server does. [draft-schmaus-kitten-sasl-ht 3] */
+static void hear_token(void)
+{
+    uint8_t initiator[6 + 32] = "alice", responder[32];
+    char text[64];
+    mac(XMPP_TINY_SHA256, TOKEN, strlen(TOKEN), "Initiator", 9, initiator + 6);
+    mac(XMPP_TINY_SHA256, TOKEN, strlen(TOKEN), "Responder", 9, responder);
+    (void)base64(text, initiator, sizeof initiator);
+    CHECK(strstr(heard, text) != NULL);
+    say_sasl("success", responder, sizeof responder);
+}
+
+/* Answers the first thing that has come in whole. False if there is none. */
+static bool hear(void)
+{
+    char *at, *end;
     if (strstr(heard, "</stream:stream>")) {
         say("</stream:stream>");
-    } else if (strstr(heard, "<stream:stream ") && heard[heard_len - 1] == '>') {
+        heard_len = 0;
+        heard[0] = 0;
+    } else if ((at = strstr(heard, "<stream:stream ")) != NULL && (end = strchr(at, '>')) != NULL) {
         say("<?xml version='1.0'?><stream:stream from='" DOMAIN
             "' id='1' version='1.0' xmlns='jabber:client' "
             "xmlns:stream='http://etherx.jabber.org/streams'><stream:features>");
         if (streams++ == 0) {
-            say("<mechanisms " SASL "><mechanism>");
+            say(sasl2 ? "<authentication " SASL_2 "><mechanism>" : "<mechanisms " SASL "><mechanism>");
             say(mechanism);
-            say("</mechanism></mechanisms>");
+            say(sasl2 ? "</mechanism><inline><bind xmlns='urn:xmpp:bind:0'/><fast xmlns='urn:xmpp:fast:0'>"
+                        "<mechanism>HT-SHA-256-NONE</mechanism></fast></inline></authentication>"
+                      : "</mechanism></mechanisms>");
         } else {
             say("<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
         }
         say("</stream:features>");
+        consume(end + 1);
+    } else if ((end = strstr(heard, "</authenticate>")) != NULL) {
+        at = strstr(heard, "<initial-response>");
+        must(at != NULL, "no initial response");
+        if (strstr(heard, "mechanism='HT-SHA-256-NONE'><initial-response>"))
+            hear_token();
+        else
+            hear_sasl(at + 18, strcspn(at + 18, "<"));
+        consume(end + 15);
     } else if ((end = strstr(heard, "</auth>")) != NULL || (end = strstr(heard, "</response>")) != NULL) {
         const char *from = strchr(heard, '>') + 1;
         hear_sasl(from, (size_t)(end - from));
-    } else if (strstr(heard, "</iq>")) {
+        consume(strchr(end, '>') + 1);
+    } else if ((end = strstr(heard, "</iq>")) != NULL) {
         hear_iq();
+        consume(end + 5);
     } else {
-        return;
+        return false;
     }
-    heard_len = 0;
-    heard[0] = 0;
+    return true;
 }
 
 /* The server's traffic keys, which are the client's as well. [RFC5246 6.3] */
@@ -540,8 +590,8 @@ static void serve(void)
         n = tls_recv(&peer, (uint8_t *)heard + heard_len, sizeof heard - 1 - heard_len);
         heard_len += n > 0 ? (size_t)n : 0;
         heard[heard_len] = 0;
-        if (n > 0)
-            hear();
+        while (n > 0 && hear())
+            continue;
     } while (n > 0);
     while (out_at < out_len && (n = tls_send(&peer, (const uint8_t *)out + out_at, out_len - out_at)) > 0) {
         out_at += (size_t)n;
@@ -591,7 +641,6 @@ static void session(const char *wanted)
     pthread_attr_t attributes;
     pthread_t thread;
     connected = true;
-    CHECK_INT(xmpp_tiny_connect(&x), 0);
     must(pthread_attr_init(&attributes) == 0 &&
              pthread_attr_setstack(&attributes, stack, sizeof stack) == 0 &&
              pthread_create(&thread, &attributes, client, NULL) == 0,
@@ -711,6 +760,56 @@ static void test_saved(void)
     config.password = password;
 }
 
+/* What can be come back with: token, TLS session, keys. They are the application's, in what it saves. */
+static void test_come_back(void)
+{
+    static struct xmpp_tiny_saved saved;
+    static br_ssl_session_cache_lru cache;
+    static unsigned char sessions[1024];
+    uint8_t initiator[6 + 32] = "alice", responder[32], master[48];
+    char text[64];
+    br_ssl_session_cache_lru_init(&cache, sessions, sizeof sessions);
+    server.cache = &cache.vtable;
+    config.saved = &saved;
+    sasl2 = saves = true;
+    for (unsigned again = 0; again < 3; again++) {
+        static const char *const scenes[] = {"a login that gets a token", "a login by token",
+                                             "a login by token after power-off"};
+        session_begin(scenes[again], "SCRAM-SHA-256", XMPP_TINY_SHA256,
+                      BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+        loads = again == 2;
+        if (loads) {
+            memset(&saved, 0, sizeof saved);
+            CHECK_INT(xmpp_tiny_init(&x, &config), 0);
+        }
+        derive(again ? UNSEEN : 0);
+        /* SASL2 goes on without a new stream: what has come stays in the buffers until more comes. */
+        add("the token", "as it is", OF_TLS, TOKEN, strlen(TOKEN));
+        add_key("the token", 0, XMPP_TINY_SHA256, TOKEN, strlen(TOKEN));
+        if (again) {
+            mac(XMPP_TINY_SHA256, TOKEN, strlen(TOKEN), "Initiator", 9, initiator + 6);
+            mac(XMPP_TINY_SHA256, TOKEN, strlen(TOKEN), "Responder", 9, responder);
+            add("the initiator's proof", "as it is", 0, initiator + 6, 32);
+            add("the initiator's proof", "base64", 0, text, base64(text, initiator, 36));
+            add("the responder's proof", "as it is", OF_TLS, responder, 32);
+            config.password = NULL;
+        }
+        session("CONNECTED SECURED AUTHENTICATED ONLINE ANSWER CLOSED ");
+        CHECK(again == 0 || memcmp(master, peer.server.eng.session.master_secret, 48) == 0);
+        memcpy(master, peer.server.eng.session.master_secret, 48);
+        /* what is written down has them all: it is as secret */
+        CHECK(blob_len > 0);
+        CHECK(memmem(blob, (size_t)blob_len, TOKEN, strlen(TOKEN)) != NULL);
+        CHECK(memmem(blob, (size_t)blob_len, client_key, 32) != NULL);
+        CHECK(memmem(blob, (size_t)blob_len, master, 48) != NULL);
+    }
+    config.saved = NULL;
+    config.password = password;
+    server.cache = NULL;
+    sasl2 = saves = loads = false;
+    CHECK_INT(xmpp_tiny_init(&x, &config), 0);
+}
+
 static void test_account(void)
 {
     session_begin("an account is made", "SCRAM-SHA-256", XMPP_TINY_SHA256,
@@ -776,6 +875,7 @@ int main(void)
     test_failures();
     test_plain();
     test_saved();
+    test_come_back();
     test_account();
     return check_done();
 }
