@@ -418,6 +418,31 @@ def killed(server, base):
         same("messages", bodies(bob), ["one", "two", "three", "five"])
 
 
+def killed_while_receiving(server, base):
+    """Again and again, with what it acknowledged stored before: the session goes on, nothing is lost."""
+    options = ["--session", os.path.join(base, "receiving"), "--resource", "r"]
+    seen, sent = [], 0
+    with Cli(server, "--stdin", "--queue", "16384", jid=BOB) as bob:
+        for run in range(8):
+            with Cli(server, *options, "--stdin") as tool:
+                same("resumed", tool.wait("online")["resumed"], run > 0)
+                tool.say("id=here presence available")
+                tool.wait("delivered", id="here")
+                for sent in range(sent + 1, sent + 21):
+                    bob.say(f"message {ALICE}/r {sent}")
+                tool.wait("message", body=str(sent - 2 * run))
+                tool.child.stop(signal.SIGKILL)
+                tool.reader.join(PATIENCE)
+                seen += bodies(tool)
+    with Cli(server, *options, "--stdin") as tool:
+        if str(sent) not in seen:
+            tool.wait("message", body=str(sent))
+        tool.say("quit")
+        tool.end(0)
+        seen += bodies(tool)
+    same("messages", list(dict.fromkeys(seen)), [str(n + 1) for n in range(sent)])
+
+
 def read_bytes(path):
     with open(path, "rb") as file:
         return file.read()
@@ -472,7 +497,7 @@ def main():
     server.start()
     for case in (hello, echo, sensor, sensor_for_seconds, many_pings, long_line, last_line, quit_at_once, request,
                  interrupted, escapes, password_file, pins, first_use, unwritable, new_password, new_account, queue, ids,
-                 session, killed, keep):
+                 session, killed, killed_while_receiving, keep):
         report.run(case.__name__.replace("_", " "), case, server, base)
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed or not report.passed else 0

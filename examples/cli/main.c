@@ -8,6 +8,7 @@
 #define _POSIX_C_SOURCE 200809L
 
 #include "check.h"
+#include "gate.h"
 #include "options.h"
 #include "report.h"
 #include "saved.h"
@@ -42,6 +43,7 @@ struct app {
     struct xmpp_tiny_config config;
     struct xmpp_tiny_platform platform;
     struct xmpp_tiny_posix tcp;
+    struct cli_gate gate;
     struct xmpp_tiny_bearssl tls;
     struct xmpp_tiny_bearssl_config tls_config;
     struct identity identity;
@@ -50,6 +52,7 @@ struct app {
     struct cli_check check;
     char domain[256];
     struct xmpp_tiny_security login; /* once authenticated; its texts are gone when the connection is */
+    bool promised;                   /* to store what changed before another byte leaves */
     bool unsaved;                    /* what had to be stored could not be */
     uint32_t since;                  /* when --wait began */
     int error;                       /* enum xmpp_tiny_err that ended the connection, or 0 */
@@ -65,8 +68,21 @@ static bool store(struct app *a)
 {
     if (a->unsaved)
         return false;
+    a->promised = false;
     a->unsaved = !cli_saved_store(a->options.saved, &a->x, &a->tasks.ids);
     return !a->unsaved;
+}
+
+static void store_session(struct app *a)
+{
+    if (a->options.session && (a->promised || xmpp_tiny_changed(&a->x)))
+        (void)store(a);
+}
+
+/* Whatever the server learns of is stored before: it forgets what is acknowledged. */
+static void on_write(void *user)
+{
+    store_session(user);
 }
 
 static void on_online(struct app *a, const struct xmpp_tiny_event *event,
@@ -95,9 +111,8 @@ static void on_disconnected(struct app *a, const struct xmpp_tiny_event *event)
     cli_report_event(event);
 }
 
-static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
+static int handle(struct app *a, struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
 {
-    struct app *a = user;
     struct xmpp_tiny_security security = {.trust = XMPP_TINY_TRUST_NONE};
     (void)xmpp_tiny_security(x, &security); /* STATE until there is TLS */
     switch (event->kind) {
@@ -142,6 +157,18 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
     }
     cli_report_event(event);
     return 0;
+}
+
+static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, void *user)
+{
+    struct app *a = user;
+    int result = handle(a, x, event);
+    /* A stanza that came may be acknowledged at once when it counts as stored. */
+    if (a->options.session && xmpp_tiny_found(event->el)) {
+        cli_saved_promise(x);
+        a->promised = true;
+    }
+    return result;
 }
 
 static void on_trace(void *ctx, char direction, const char *text, size_t len)
@@ -232,7 +259,7 @@ static bool set_up_tls(struct app *a)
     const struct cli_options *o = &a->options;
     size_t out = sizeof a->tls_out < o->tls_buffer ? sizeof a->tls_out : o->tls_buffer;
     a->tls_config = (struct xmpp_tiny_bearssl_config){
-        .inner = &a->tcp.stream,
+        .inner = &a->gate.stream,
         .platform = &a->platform,
         .in = a->tls_in,
         .in_size = o->tls_buffer,
@@ -333,8 +360,8 @@ static int status_of(int err)
     return CLI_PROTOCOL;
 }
 
-/* What is to be done between two polls. What changed is stored before the next one lets bytes leave. Returns
- * true when that one is due at once. */
+/* What is to be done between two polls. What was accepted is stored, though no byte of it may leave for long.
+ * Returns true when the next one is due at once. */
 static bool work(struct app *a, bool *all_done)
 {
     const struct cli_options *o = &a->options;
@@ -347,8 +374,7 @@ static bool work(struct app *a, bool *all_done)
         leave(a);
         due |= a->leaving;
     }
-    if (o->session && xmpp_tiny_changed(&a->x))
-        (void)store(a);
+    store_session(a);
     return due;
 }
 
@@ -389,8 +415,8 @@ static int run(struct app *a)
         if (ready > 0 && (ready & 2) != 0)
             cli_tasks_input(&a->tasks);
     }
-    if (a->options.saved != NULL && (a->options.session || a->login.authenticated) &&
-        xmpp_tiny_changed(&a->x))
+    store_session(a);
+    if (a->options.saved != NULL && a->login.authenticated && xmpp_tiny_changed(&a->x))
         (void)store(a);
     if (a->error == 0 && !a->was_online)
         a->error = a->lost;
@@ -438,6 +464,7 @@ int main(int argc, char **argv)
         app.tasks.queue = app.options.queue > 0;
         app.tasks.keep = app.options.keep;
         xmpp_tiny_posix_init(&app.tcp);
+        cli_gate_init(&app.gate, &app.tcp.stream, on_write, &app);
         set_up_config(&app);
         status = CLI_USAGE;
         if (!example_catch_signals())

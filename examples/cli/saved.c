@@ -155,6 +155,12 @@ static bool write_all(int fd, const uint8_t *data, size_t len)
     return fsync(fd) == 0;
 }
 
+void cli_saved_promise(struct xmpp_tiny *x)
+{
+    int len = xmpp_tiny_save(x, file, sizeof file);
+    example_wipe(file, len > 0 ? (size_t)len : 0);
+}
+
 bool cli_saved_store(const char *path, struct xmpp_tiny *x, const struct cli_ids *ids)
 {
     char made[4096];

@@ -19,6 +19,9 @@ enum cli_load {
 /* When: after xmpp_tiny_init(). */
 enum cli_load cli_saved_load(const char *path, struct xmpp_tiny *x, struct cli_ids *ids);
 
+/* Has the client count as stored what it is now. The caller has to store it before another byte leaves. */
+void cli_saved_promise(struct xmpp_tiny *x);
+
 /* Replaces the file in one step: whatever happens, it is the old one or the new one. False after saying why
  * on stderr. */
 bool cli_saved_store(const char *path, struct xmpp_tiny *x, const struct cli_ids *ids);
