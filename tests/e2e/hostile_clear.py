@@ -4,7 +4,7 @@
 import itertools
 
 from fake import BINDING, SASL, STARTTLS, STREAMS, TLS, encode, listed, mechanisms
-from hostile_case import ASKED, AUTHENTICATED, LEAVES, PROOF, SECURED, Case
+from hostile_case import ASKED, AUTHENTICATED, BOUND, LEAVES, SECURED, Case
 from hostile_tls import CCS, alert, message, record
 
 GROUP = "before TLS"
@@ -105,7 +105,7 @@ def cases():
     yield case("offers mechanisms before TLS, none inside", stripped(lambda c: (c.header(), c.features(BINDING))),
                "MECHANISM", inside + ASKED + LEAVES, reached=SECURED)
     yield case("offers to bind before TLS, not after the login", stripped(no_bind), "FEATURES",
-               inside + PROOF + ", header, error unsupported-feature, end", reached=AUTHENTICATED)
+               inside + BOUND + ", error unsupported-feature, end", reached=AUTHENTICATED)
     yield case("lists foreign channel bindings before TLS, none inside", stripped(bindings), "AUTH",
                inside + ASKED + ", auth SCRAM-SHA-256-PLUS tls-unique" + LEAVES, reached=SECURED,
                condition="not-authorized")

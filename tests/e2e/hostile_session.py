@@ -6,7 +6,7 @@ import re
 
 from fake import BIND, BINDING, SASL, STREAMS, TLS, encode, mechanisms
 from harness import Failure
-from hostile_case import ASKED, AUTHENTICATED, BOUND, LEAVES, ONLINE, PROOF, SECURED, Case
+from hostile_case import ASKED, AUTHENTICATED, BOUND, LEAVES, ONLINE, SECURED, Case
 from hostile_clear import OPENING, headers, told
 
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
@@ -117,22 +117,22 @@ def before_bind():
     def case(title, script, name, left, *, reached=AUTHENTICATED, **more):
         return Case("after the login", title, script, name, left, reached=reached, **more)
 
-    again = PROOF + ", header"
+    # The wish to bind goes with the header.
     for what, text in (("lets in again", f"<success xmlns='{SASL}'/>"), ("challenges",
                                                                          f"<challenge xmlns='{SASL}'>eA==</challenge>"),
                        ("refuses", f"<failure xmlns='{SASL}'><not-authorized/></failure>"),
                        ("sends a message", "<message><body>x</body></message>")):
         yield case("before its features:", after(logged_in, lambda c, text=text: (c.header(), c.send(text))),
                    "UNEXPECTED",
-                   told(again, "UNEXPECTED"), variant=what)
+                   told(BOUND, "UNEXPECTED"), variant=what)
     yield case("offers nothing", after(logged_in, lambda c: (c.header(), c.features(""))), "FEATURES",
-               again + ", error unsupported-feature, end")
+               BOUND + ", error unsupported-feature, end")
     yield case("offers mechanisms again", after(logged_in, lambda c: (c.header(), c.features(mechanisms("PLAIN")))),
                "FEATURES",
-               again + ", error unsupported-feature, end")
-    yield case("is of another domain", after(logged_in, lambda c: c.header("evil.test")), "FROM", told(again, "FROM"))
+               BOUND + ", error unsupported-feature, end")
+    yield case("is of another domain", after(logged_in, lambda c: c.header("evil.test")), "FROM", told(BOUND, "FROM"))
     yield case("closes the stream", after(logged_in, lambda c: (c.header(), c.send("</stream:stream>"))), "CLOSED",
-               again + LEAVES)
+               BOUND + LEAVES)
 
     def binding(text):
         def script(c):
@@ -144,15 +144,13 @@ def before_bind():
             c.rest()
         return script
 
-    asked = again + ", bind"
-
     def result(inner, attributes="type='result' id='ID'"):
         return f"<iq {attributes}><bind xmlns='{BIND}'>{inner}</bind></iq>"
 
     for condition in ("bad-request", "conflict", "not-allowed", "resource-constraint", "not-authorized"):
         yield case("refuses to bind:",
                    binding(f"<iq type='error' id='ID'><error type='cancel'><{condition} xmlns='{STANZAS}'/>"
-                                               "</error></iq>"), "BIND", asked + LEAVES, variant=condition,
+                                               "</error></iq>"), "BIND", BOUND + LEAVES, variant=condition,
                    condition=condition)
     for what, jid in (("of another domain", "<jid>alice@evil.test/x</jid>"),
                       ("of a domain that begins with ours", "<jid>alice@a.test.evil.test/x</jid>"),
@@ -160,7 +158,7 @@ def before_bind():
                                                                           "<jid>alice@a.test/</jid>"),
                       ("that is empty", "<jid/>"), ("that is missing", ""), ("that is malformed", "<jid>a@@b/x</jid>"),
                       ("in a namespace of its own", "<jid xmlns='y'>alice@a.test/x</jid>")):
-        yield case("binds an address", binding(result(jid)), "BIND", asked + LEAVES, variant=what)
+        yield case("binds an address", binding(result(jid)), "BIND", BOUND + LEAVES, variant=what)
     jid = "<jid>alice@a.test/x</jid>"
     for what, text, name in (("another id", result(jid, "type='result' id='other'"), "UNEXPECTED"),
                              ("no id", result(jid, "type='result'"), "UNEXPECTED"),
@@ -168,8 +166,8 @@ def before_bind():
                              ("no type", result(jid, "id='ID'"), "BIND"),
                              ("a message", "<message id='ID'><body>x</body></message>", "UNEXPECTED")):
         yield case("answers the wish to bind with", binding(text), name,
-                   told(asked, name) if name == "UNEXPECTED" else asked + LEAVES, variant=what)
-    yield case("is silent when asked to bind", binding(""), "TIMEOUT", told(asked, "TIMEOUT"), options=["--timeout",
+                   told(BOUND, name) if name == "UNEXPECTED" else BOUND + LEAVES, variant=what)
+    yield case("is silent when asked to bind", binding(""), "TIMEOUT", told(BOUND, "TIMEOUT"), options=["--timeout",
                                                                                                         "2"])
 
 
@@ -192,10 +190,9 @@ def online():
                condition="see-other-host")
     for what, text in (("<success/>", f"<success xmlns='{SASL}'/>"), ("a challenge",
                                                                       f"<challenge xmlns='{SASL}'>eA==</challenge>"),
-                       ("<proceed/>", f"<proceed xmlns='{TLS}'/>"),
-                       ("features", f"<stream:features>{mechanisms('PLAIN')}"
-                                                                     "</stream:features>")):
+                       ("<proceed/>", f"<proceed xmlns='{TLS}'/>")):
         yield case("sends again:", ending(text), "CLOSED", variant=what, reached=[*ONLINE, "element"])
+    yield case("sends features again", ending(f"<stream:features>{mechanisms('PLAIN')}</stream:features>"), "CLOSED")
     quotes = "''"
     bombs = (("depth 10,000", "<message>" + "<x>" * 10000 + "</x>" * 10000 + "</message>"),
              ("10,000 attributes", f"<message {' '.join(f'a{n}={quotes}' for n in range(10000))}/>"),
