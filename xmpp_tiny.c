@@ -1253,7 +1253,9 @@ enum { /* flags of an entry */
        ENTRY_IQ = 8,   /* belongs to its session */
        ENTRY_LOADED = 16,
        ENTRY_FIRST = 32, /* of the negotiation: ahead of all stanzas */
-       ENTRY_LOST = 64   /* to be given up */
+       ENTRY_LOST = 64,  /* to be given up */
+       ENTRY_MANY =
+           128 /* sent, without bytes; tag is how many, and from 65,536 on, how many the application's */
 };
 enum { /* x->out.flags */
        OUT_BUILDING = 1,
@@ -1582,9 +1584,56 @@ static void out_sent(struct xmpp_tiny *x, size_t n)
 static uint32_t out_count(const struct xmpp_tiny *x, uint8_t flags)
 {
     uint32_t n = 0;
-    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at))
-        n += (entry(x, at)[2] & flags) == flags;
+    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+        const char *e = entry(x, at);
+        if ((e[2] & flags) == flags)
+            n += e[2] & ENTRY_MANY ? entry_tag(e) & UINT16_MAX : 1;
+    }
     return n;
+}
+
+/* Bytes of the buffer that are in use. */
+static size_t out_used(const struct xmpp_tiny *x)
+{
+    return (size_t)(x->out.commit - x->out.begin);
+}
+
+/* Makes room of what has left, when nothing can be read before there is some, not even that it has arrived:
+ * of a stanza only its tag stays, of those without a tag their number; if there is none of them, of the
+ * others. Should the connection break now, they are UNDELIVERED. Returns false if there is nothing to strip.
+ */
+static bool out_strip(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_out_ *o = &x->out;
+    size_t before = out_used(x), at, last;
+    for (int tagged = 0; tagged < 2 && out_used(x) == before; tagged++)
+        for (at = last = o->begin; at < o->next; at = entry_end(x, at)) {
+            char *e = entry(x, at), *l = entry(x, last);
+            uint16_t len = entry_len(e);
+            uint32_t tag = entry_tag(e);
+            if (!(e[2] & ENTRY_MANY) && (tag != 0) == tagged && len) {
+                memmove(e + HEAD, e + HEAD + len, (size_t)(o->end - at) - HEAD - len);
+                o->end = u16(o->end - len);
+                o->commit = u16(o->commit - len);
+                o->next = u16(o->next - len);
+                memset(o->buf + o->end, 0, len);
+                e[0] = e[1] = 0;
+                if (!tagged) {
+                    tag = e[2] & ENTRY_OURS ? 1 : 0x10001;
+                    e[2] = (char)(ENTRY_STANZA | ENTRY_SENT | ENTRY_MANY);
+                    memcpy(e + 3, &tag, sizeof tag);
+                }
+            }
+            if (at > last && (e[2] & l[2] & ENTRY_MANY) &&
+                (tag & UINT16_MAX) + (entry_tag(l) & UINT16_MAX) <= UINT16_MAX) {
+                tag += entry_tag(l);
+                memcpy(l + 3, &tag, sizeof tag);
+                out_remove(x, at);
+                at = last;
+            }
+            last = at;
+        }
+    return out_used(x) < before;
 }
 
 /* The connection is gone: what was the stream's own goes with it, the stanzas begin from the first. */
@@ -2548,7 +2597,9 @@ static APART bool remember(struct xmpp_tiny *x)
         return false;
     news = known(x) == NULL;
     saved->account = x->account;
-    if (stream->ops->save)
+    /* The next login could not be bound as this one was: tls-unique is there once. */
+    if (stream->ops->save && (s->binding != XMPP_TINY_BINDING_TLS_UNIQUE ||
+                              (s->bindings & 1U << XMPP_TINY_BINDING_TLS_SERVER_END_POINT)))
         len = stream->ops->save(stream, (uint8_t *)tls, TLS_MAX);
     news |= learn(x, TEXT_TLS, slice(tls, len <= TLS_MAX ? len : 0));
     wipe(tls, TLS_MAX);
@@ -2718,6 +2769,8 @@ static void fail(struct xmpp_tiny *x, int err)
     if (x->state == XMPP_TINY_STATE_OFF || x->state == XMPP_TINY_STATE_SHUT)
         return;
     stream_close(x, err, XMPP_TINY_STATE_SHUT);
+    if (error_origin(err) == XMPP_TINY_ORIGIN_TLS || error_origin(err) == XMPP_TINY_ORIGIN_SASL)
+        unlearn(x, TEXT_TLS); /* it may be what was wrong */
     x->error.code = err;
     tell_kind(x, XMPP_TINY_EVENT_ERROR);
 }
@@ -2825,10 +2878,23 @@ static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event
     e = entry(x, at);
     tag = entry_tag(e);
     flags = (uint8_t)e[2];
-    out_remove(x, at);
     x->link.flags |= L_CHANGED;
     if (kind == XMPP_TINY_EVENT_DELIVERED)
         x->link.acked++;
+    if (flags & ENTRY_MANY) {
+        uint32_t n = (tag & UINT16_MAX) - 1, told = tag >> 16;
+        if (told == 0)
+            flags |= ENTRY_OURS;
+        if (told > n || (told && kind == XMPP_TINY_EVENT_UNDELIVERED))
+            told--;
+        tag = told << 16 | n;
+        memcpy(e + 3, &tag, sizeof tag);
+        if (n == 0 || (told == 0 && kind == XMPP_TINY_EVENT_UNDELIVERED))
+            out_remove(x, at);
+        tag = 0;
+    } else {
+        out_remove(x, at);
+    }
     if (!(flags & ENTRY_OURS) && (tag || kind == XMPP_TINY_EVENT_UNDELIVERED) && queue_size(x)) {
         event_begin(x, kind)->tag = tag;
         tell(x);
@@ -2858,7 +2924,6 @@ static int session_handled(struct xmpp_tiny *x, run h)
         return 0;
     }
     x->link.claimed = total;
-    unlearn(x, TEXT_SESSION);
     if (!loaded || n > INT32_MAX)
         return ERR(ACK);
     session_acked(x, sent);
@@ -2898,7 +2963,8 @@ static void session_over(struct xmpp_tiny *x, bool last)
         bool again = x->config->resend && !(flags & ENTRY_LOADED);
         if (!(flags & ENTRY_STANZA))
             continue;
-        if (last || (flags & ENTRY_OURS) || (was && (flags & ENTRY_IQ)) || ((flags & ENTRY_SENT) && !again))
+        if (last || (flags & ENTRY_OURS) || entry_len(e) == 0 || (was && (flags & ENTRY_IQ)) ||
+            ((flags & ENTRY_SENT) && !again))
             e[2] = (char)(flags | ENTRY_LOST);
         else
             e[2] = (char)(flags & ~ENTRY_SENT);
@@ -2962,7 +3028,7 @@ static void flow(struct xmpp_tiny *x)
 /* The session is on line: it was resumed, or it is a new one. */
 static int session_online(struct xmpp_tiny *x, bool resumed)
 {
-    x->link.flags = (x->link.flags | L_SESSION) & ~(L_PIPELINED | L_TOLD);
+    x->link.flags = (x->link.flags | L_SESSION) & ~L_PIPELINED;
     x->link.heard = x->link.spoke = x->link.ask_at = now(x);
     set_state(x, XMPP_TINY_STATE_ONLINE);
     flow(x);
@@ -3032,12 +3098,11 @@ static int resume_begin(struct xmpp_tiny *x)
 static int session_resumed(struct xmpp_tiny *x, const el *e)
 {
     str id = run_str(el_attr(e, "previd")), ours = learnt(x, TEXT_SESSION);
-    int err;
-    if (!same(&id, &ours))
-        return ERR(UNEXPECTED);
-    err = session_handled(x, el_attr(e, "h"));
-    if (err)
+    int err = same(&id, &ours) ? session_handled(x, el_attr(e, "h")) : ERR(UNEXPECTED);
+    if (err) {
+        unlearn(x, TEXT_SESSION);
         return err;
+    }
     x->link.flags |= L_COUNTS;
     session_again(x);
     x->link.flags &= ~(L_ASKED | L_COVERS);
@@ -3120,6 +3185,7 @@ static void put_inline(struct xmpp_tiny *x)
     bool ahead = x->state == XMPP_TINY_STATE_HEADER;
     unsigned offers = ahead ? c->saved->features : x->link.offers;
     str tag = x->jid.resource.ptr ? x->jid.resource : STR("xmpp_tiny"), version = learnt(x, TEXT_VERSION);
+    x->link.flags &= ~L_TOLD;
     if (c->saved)
         put_device(x);
     if (is_token(s)) {
@@ -3144,6 +3210,7 @@ static void put_inline(struct xmpp_tiny *x)
         }
         if ((x->link.flags & L_INACTIVE) && (offers & OFFER_BIND_CSI)) {
             out_empty(x, "inactive", NS_CSI);
+            x->link.flags |= L_TOLD; /* if a session is bound */
         }
         out_end(x);
     }
@@ -3292,6 +3359,7 @@ static void stream_offer(struct xmpp_tiny *x, const el *feature)
         uint32_t max = number(run_str(child_text(feature, "max-bytes", NULL)), INT32_MAX);
         uint32_t idle = number(run_str(child_text(feature, "idle-seconds", NULL)), INT32_MAX / 1000);
         x->out.max = max == UINT32_MAX ? 0 : max;
+        l->space_ms = x->config->space_ms;
         if (idle != UINT32_MAX && (l->space_ms == 0 || idle * 750 < l->space_ms))
             l->space_ms = idle * 750;
     }
@@ -3348,7 +3416,9 @@ static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 static int sasl_lists(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
-    char *from = x->tok.base, *limit = x->tok.limit, *o;
+    char *from = x->out.buf + x->out.commit, *limit = x->out.buf + x->out.size, *o; /* room for a moment */
+    if (s->lists.ptr)
+        return 0;
     o = sorted(from, limit, &s->list[0], "mechanism", NULL);
     if (o && s->list[1].at) {
         *o++ = 0x1F;
@@ -3357,7 +3427,7 @@ static int sasl_lists(struct xmpp_tiny *x)
     if (o == NULL)
         return ERR(XML_LIMIT);
     s->lists = slice(s->kept, (size_t)(o - from));
-    memmove(s->kept, from, s->lists.len);
+    memcpy(s->kept, from, s->lists.len);
     tok_free(&x->tok, s->kept + s->lists.len);
     return 0;
 }
@@ -3393,12 +3463,12 @@ static int sasl_begin(struct xmpp_tiny *x)
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
     if (sasl2 && token_usable(x) && (x->link.offers & OFFER_TOKEN << (known(x)->token - 1)))
-        return token_begin(x);
+        return (err = sasl_lists(x)) ? err : token_begin(x);
     err = choose_mechanism(s, c, known(x), x->first_use);
     s->token = 0;
     if (!err) {
         if (sasl2) {
-            s->upgrade = (uint8_t)upgrade_wanted(x);
+            s->upgrade = (uint8_t)(s->lists.ptr ? 0 : upgrade_wanted(x));
             s->token = (uint8_t)token_wanted(x);
         }
         err = sasl_lists(x);
@@ -3578,7 +3648,7 @@ static APART int stream_features(struct xmpp_tiny *x)
     tok_hold(&x->tok);
     if (x->link.flags & L_PIPELINED) {
         set_state(x, XMPP_TINY_STATE_SUCCESS);
-        return 0;
+        return sasl_lists(x);
     }
     return XMPP_TINY_ENABLE_REGISTER && x->config->create_account && !known(x) ? register_begin(x)
                                                                                : sasl_begin(x);
@@ -3781,6 +3851,8 @@ static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
     int err = 0;
     tok_free(&x->tok, x->sasl.kept);
     sasl_forget(x);
+    if (o->bound.at == 0)
+        x->link.flags &= ~L_TOLD;
     if (o->resumed.at)
         return resumable(x) ? session_resumed(x, &o->resumed) : ERR(UNEXPECTED);
     if (o->failed.at)
@@ -3799,10 +3871,7 @@ static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
     session_named(x, o->jid);
     if (c->carbons && !(offers & OFFER_BIND_CARBONS))
         carbons_begin(x);
-    session_online(x, false);
-    if ((x->link.flags & L_INACTIVE) && (offers & OFFER_BIND_CSI))
-        x->link.flags |= L_TOLD;
-    return 0;
+    return session_online(x, false);
 }
 
 /* Authenticated: a new stream, or with SASL2 this one goes on. */
@@ -4008,6 +4077,7 @@ static void ask(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
     l->flags = (l->flags | L_ASKED) & ~L_ASK;
+    l->covered = u16(out_count(x, ENTRY_STANZA));
     x->deadline = after(x, 0);
     if (counts(x)) {
         own_start(x, "r", NS_SM);
@@ -4015,7 +4085,6 @@ static void ask(struct xmpp_tiny *x)
         return;
     }
     l->flags |= L_COVERS;
-    l->covered = u16(out_count(x, ENTRY_STANZA));
     link_ping(x, true);
 }
 
@@ -4082,6 +4151,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
 {
     run name = el_name(e);
     struct xmpp_tiny_link_ *l = &x->link;
+    int err;
     if (!run_is(el_ns(e), NS_SM))
         return 1;
     if ((l->flags & L_COVERS) && !counts(x) && (run_is(name, "enabled") || run_is(name, "failed"))) {
@@ -4099,7 +4169,10 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     if (!run_is(name, "a"))
         return 1;
     answered(x);
-    return session_handled(x, el_attr(e, "h"));
+    err = session_handled(x, el_attr(e, "h"));
+    if (err)
+        unlearn(x, TEXT_SESSION);
+    return err;
 }
 
 /* Whether anybody looks [XEP-0352]. */
@@ -4205,7 +4278,7 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
     struct blob b;
     uint8_t seal[32];
-    size_t at = sizeof b, heads = out_count(x, ENTRY_STANZA) * HEAD;
+    size_t at = sizeof b, heads = 0;
     memset(&b, 0, sizeof b);
     b.version = BLOB_VERSION;
     b.session = (uint8_t)resumable(x);
@@ -4216,6 +4289,8 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
         size = UINT16_MAX;
+    for (size_t from = x->out.begin; from < x->out.commit; from = entry_end(x, from))
+        heads += entry(x, from)[2] & ENTRY_STANZA ? HEAD : 0;
     if (sizeof b + fixed + b.texts + heads + BLOB_SEAL > size)
         return ERR(TOO_BIG);
     memcpy(blob + at, saved, fixed + b.texts);
@@ -4268,7 +4343,8 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     x->out.commit = x->out.end = u16(end - stanzas);
     for (size_t at = 0; at < x->out.commit; at = entry_end(x, at)) {
         char *e = entry(x, at);
-        e[2] = (char)((e[2] & (ENTRY_OURS | ENTRY_IQ)) | ENTRY_STANZA | ENTRY_SENT | ENTRY_LOADED);
+        e[2] =
+            (char)((e[2] & (ENTRY_OURS | ENTRY_IQ | ENTRY_MANY)) | ENTRY_STANZA | ENTRY_SENT | ENTRY_LOADED);
     }
     x->link.in = x->link.saved_in = b.in;
     x->link.acked = b.acked;
@@ -4605,18 +4681,20 @@ static void closed(struct xmpp_tiny *x)
     bool moved = x->flags & F_REDIRECT, alive;
     bool again = !moved && x->config->keep && !(l->flags & L_ENDING) && x->error.code && retries(x);
     uint16_t unsent;
-    if ((l->flags & L_PIPELINED) && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET) {
+    uint32_t wait = 0;
+    if ((l->flags & L_PIPELINED) && x->error.code && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET &&
+        x->error.code != ERR(TRUNCATED)) {
         l->flags |= L_PATIENT;
         if (!(x->flags & F_AUTHENTICATED))
             unlearn(x, TEXT_TOKEN);
     }
-    if (x->error.code == ERR(STREAM) && l->attempts)
+    if (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
+                        error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML))
         unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
     alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
     l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
     x->flags &= F_ROOM;
-    x->held = l->found = 0;
-    l->held_at = l->hold = 0;
+    x->held = 0;
     x->moved = moved;
     wipe(&x->sasl, sizeof x->sasl);
     out_rewind(x);
@@ -4625,6 +4703,8 @@ static void closed(struct xmpp_tiny *x)
         forget_received(x);
     if (!alive)
         session_over(x, queue_size(x) == 0 || (!moved && !again));
+    if (again)
+        wait = retry_wait(x);
     if (l->attempts < UINT8_MAX)
         l->attempts++;
     if (moved) {
@@ -4632,7 +4712,6 @@ static void closed(struct xmpp_tiny *x)
         return;
     }
     if (again) {
-        uint32_t wait = retry_wait(x);
         x->redirects = 0;
         set_state(x, XMPP_TINY_STATE_WAIT);
         x->deadline = after(x, wait ? wait : 1);
@@ -4654,7 +4733,7 @@ static void broken(struct xmpp_tiny *x, int err, const char *detail)
 {
     x->flags |= F_BROKEN;
     if (x->state == XMPP_TINY_STATE_SECURE)
-        unlearn(x, TEXT_TLS); /* it may be what was wrong */
+        unlearn(x, TEXT_TLS);
     if (x->state == XMPP_TINY_STATE_CLOSE)
         set_state(x, XMPP_TINY_STATE_SHUT); /* the session had ended */
     if (x->state == XMPP_TINY_STATE_SHUT)
@@ -4700,8 +4779,7 @@ static char *rx_window(struct xmpp_tiny *x, size_t *room)
 {
     *room = 0;
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT ||
-        x->state == XMPP_TINY_STATE_KEYS || (x->held && (x->link.hold == 0 || x->link.found)) ||
-        x->tok.state == S_POP)
+        x->state == XMPP_TINY_STATE_KEYS || x->held || x->tok.state == S_POP)
         return NULL;
     return tok_window(&x->tok, room);
 }
@@ -4745,6 +4823,8 @@ static APART int dispatch(struct xmpp_tiny *x, int found)
     case TOK_END:
         if (x->state != XMPP_TINY_STATE_CLOSE)
             return ERR(CLOSED);
+        if (!counts(x)) /* it has read what came before our own end */
+            session_acked(x, out_count(x, ENTRY_STANZA | ENTRY_SENT));
         set_state(x, XMPP_TINY_STATE_SHUT);
         return 0;
     default:
@@ -4752,43 +4832,10 @@ static APART int dispatch(struct xmpp_tiny *x, int found)
     }
 }
 
-/* A stanza waits for room, and room comes when the server acknowledges what it has: that may be said behind
- * the stanza. So it is set aside, and what follows is looked at. Returns true if that was of use. */
-static bool look_ahead(struct xmpp_tiny *x)
-{
-    struct xmpp_tiny_link_ *l = &x->link;
-    el e;
-    int found, err;
-    if (x->held != TOK_UNIT || l->found)
-        return false;
-    if (l->hold == 0) {
-        l->hold = u16((size_t)(x->tok.base - x->tok.buf));
-        l->held_at = tok_unit(&x->tok).at;
-        tok_hold(&x->tok);
-    }
-    found = tok_next(&x->tok);
-    if (found == TOK_MORE)
-        return false;
-    e = tok_unit(&x->tok);
-    if (found == TOK_UNIT && x->tok.level == 1 && el_is(&e, NULL, NS_SM)) {
-        err = link_unit(x, &e);
-        if (err < 0)
-            fail(x, err);
-    } else if (found != TOK_OPEN) {
-        l->found = (uint8_t)found;
-        if (found < 0)
-            fail(x, found);
-    }
-    return true;
-}
-
 /* One element, or one slice of key derivation. Returns true if there may be more to do at once. */
 static bool work(struct xmpp_tiny *x)
 {
-    struct xmpp_tiny_link_ *l = &x->link;
     int found, err;
-    bool aside = x->held && l->hold;
-    el e;
     if (x->state == XMPP_TINY_STATE_KEYS) {
         if (scram_keys_step(&x->sasl, x->config)) {
             err = sasl_derived(x);
@@ -4799,34 +4846,18 @@ static bool work(struct xmpp_tiny *x)
     }
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || (x->held && out_pending(x)))
         return false;
-    if (x->held == TOK_UNIT && x->out.begin < x->out.commit)
-        return look_ahead(x);
-    found = x->held ? x->held : l->found ? l->found : tok_next(&x->tok);
-    if (!aside)
-        l->found = 0;
+    if (x->held && out_used(x) && out_used(x) >= x->link.used && !out_strip(x))
+        return false;
+    found = x->held ? x->held : tok_next(&x->tok);
     x->held = 0;
     if (found == TOK_MORE)
         return false;
-    e = tok_unit(&x->tok);
-    if (aside) {
-        e.at = l->held_at;
-        err = stanza_unit(x, &e, found == TOK_SKIPPED);
-    } else {
-        err = dispatch(x, found);
-    }
-    if (err == ERR(AGAIN)) {
+    err = dispatch(x, found);
+    x->link.used = u16(out_used(x));
+    if (err == ERR(AGAIN))
         x->held = (uint8_t)found;
-        if (l->hold && !aside) {
-            l->held_at = e.at;
-            tok_hold(&x->tok);
-        }
-    } else if (err) {
+    else if (err)
         fail(x, err);
-    } else if (l->hold && !l->found && x->tok.level == 1 &&
-               (aside ? x->tok.out == x->tok.base : found == TOK_UNIT || found == TOK_SKIPPED)) {
-        tok_free(&x->tok, x->tok.buf + l->hold);
-        l->hold = 0;
-    }
     return true;
 }
 
@@ -5220,7 +5251,8 @@ static int depart(struct xmpp_tiny *x, uint32_t how)
         l->flags |= how & L_ENDING;
         return 0;
     }
-    if (online && !(how & L_SUSPEND) && !(l->flags & L_ASKED) && queue_size(x) && out_count(x, ENTRY_STANZA))
+    if (online && counts(x) && !(how & L_SUSPEND) &&
+        out_count(x, ENTRY_STANZA) > (l->flags & L_ASKED ? l->covered : 0U))
         ask(x);
     if (online && counts(x))
         acknowledge(x);

@@ -715,14 +715,13 @@ struct xmpp_tiny_out_ {
 struct xmpp_tiny_link_ {
     uint32_t flags;
     uint16_t offers;
-    uint16_t covered;       /* stanzas that the answer to what we asked acknowledges */
-    uint16_t hold, held_at; /* what to give back, and the unit in it that is held */
-    uint8_t found;          /* what waits behind that unit */
-    uint8_t attempts;       /* to connect, since something was delivered */
-    uint8_t id[8];          /* of the iq by which we ask */
-    uint32_t in, acked;     /* stanzas handled by us, by the server [XEP-0198 4] */
-    uint32_t saved_in;      /* the first, when it was saved */
-    uint32_t claimed;       /* by the server, wrongly */
+    uint16_t covered;   /* stanzas that the answer to what we asked acknowledges */
+    uint16_t used;      /* bytes of the transmit buffer, when the last unit was handled */
+    uint8_t attempts;   /* to connect, since something was delivered */
+    uint8_t id[8];      /* of the iq by which we ask */
+    uint32_t in, acked; /* stanzas handled by us, by the server [XEP-0198 4] */
+    uint32_t saved_in;  /* the first, when it was saved */
+    uint32_t claimed;   /* by the server, wrongly */
     uint32_t heard, spoke, ask_at, ping_ms, space_ms;
 };
 struct xmpp_tiny_sasl_ {
