@@ -226,7 +226,7 @@ expect 1 'no private key' "$tool" --ca "$ca" --cert "$ca" --key "$ca" alice@a.te
 
 for example in 1-hello 2-echo 3-sensor; do
     extra=
-    [ "$example" != 3-sensor ] || extra=1
+    [ "$example" != 3-sensor ] || extra='1 1' # a second of attempts
     expect 1 'usage: ' "$build/$example"
     expect 1 'usage: ' "$build/$example" alice@a.test "$ca" a.test:http $extra
     expect 1 'No such file' "$build/$example" alice@a.test "$dir/none" "127.0.0.1:$port" $extra

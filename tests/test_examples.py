@@ -93,6 +93,19 @@ def sensor_for_seconds(server, base):
     same("readings", len([line for line in example.lines() if line.startswith("published ")]), 1)
 
 
+def sensor_kept(server, base):
+    """The server is away for a while; then a reading is published at once, and the sensor ends as if nothing had been."""
+    example = Example(server, base, "3-sensor", ALICE + "/kept", "600")
+    example.online(ALICE + "/kept")
+    until("a reading", lambda: any(line.startswith("published ") for line in example.lines()))
+    server.stop()
+    until("an attempt", lambda: any(line.startswith("next attempt in ") for line in example.lines()))
+    server.start()
+    until("a second reading", lambda: len([line for line in example.lines() if line.startswith("published ")]) == 2)
+    example.end(signal.SIGTERM)
+    same("times online", example.lines().count(f"online as {ALICE}/kept"), 2)
+
+
 def many_pings(server, _base):
     """More than there is room for at once; the end of input waits for all."""
     with Cli(server, "--stdin") as tool:
@@ -495,7 +508,7 @@ def main():
     with open(server.config, "a", encoding="utf-8") as file:
         file.write(HOST)
     server.start()
-    for case in (hello, echo, sensor, sensor_for_seconds, many_pings, long_line, last_line, quit_at_once, request,
+    for case in (hello, echo, sensor, sensor_for_seconds, sensor_kept, many_pings, long_line, last_line, quit_at_once, request,
                  interrupted, escapes, password_file, pins, first_use, unwritable, new_password, new_account, queue, ids,
                  session, killed, killed_while_receiving, keep):
         report.run(case.__name__.replace("_", " "), case, server, base)

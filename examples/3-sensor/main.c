@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A thermometer: publishes its reading as presence status every INTERVAL seconds and answers the
- * message "read". Runs until SIGINT, SIGTERM or, if given, for SECONDS; then leaves in order.
+ * message "read". Connects again when the connection breaks: a session goes on, and what was sent in it.
+ * Runs until SIGINT, SIGTERM or, if given, for SECONDS; then leaves in order.
  */
 #include "../common.h"
 #include "port/bearssl.h"
@@ -10,12 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static char rx[2048], tx[1024];
+static char rx[2048], tx[2048];
 static unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MAX], tls_out[2048];
 
 static struct xmpp_tiny_posix tcp;
 static struct xmpp_tiny_bearssl tls;
-static bool online, closed;
+static struct xmpp_tiny_saved saved; /* what one connection teaches the next */
+static bool online, due, closed;
 
 static uint32_t now_ms(void)
 {
@@ -67,7 +69,13 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
         example_print_security(x);
     } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
         online = true;
+        due = due || !event->resumed; /* nobody has seen presence from a new session */
         printf("online as %.*s\n", (int)event->to.len, event->to.ptr);
+        (void)fflush(stdout);
+    } else if (event->kind == XMPP_TINY_EVENT_DISCONNECTED) {
+        online = false;
+        printf("next attempt in %lu ms\n", (unsigned long)event->wait);
+        (void)fflush(stdout);
     } else if (event->kind == XMPP_TINY_EVENT_ERROR) {
         example_print_error(&event->error);
     } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
@@ -79,12 +87,15 @@ static int on_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event, vo
 /* Publishes when it is time, sleeps in between, leaves when told to. */
 static int run(struct xmpp_tiny *x, uint32_t interval_ms, uint32_t run_ms)
 {
-    uint32_t start = now_ms(), last = start - interval_ms;
+    uint32_t start = now_ms(), last = start;
     bool leaving = false;
     while (!closed) {
         uint32_t ms = xmpp_tiny_poll(x);
-        if (online && !leaving && now_ms() - last >= interval_ms && publish(x) == 0)
+        due = due || now_ms() - last >= interval_ms;
+        if (online && !leaving && due && publish(x) == 0) {
             last = now_ms();
+            due = false;
+        }
         if (!leaving && (example_signal != 0 || (run_ms != 0 && now_ms() - start >= run_ms)))
             leaving = xmpp_tiny_disconnect(x) == 0;
         /* A tenth of a second at most: this loop has its own clock to mind. */
@@ -108,31 +119,20 @@ int main(int argc, char **argv)
         return 1;
     }
 
+    /* clang-format off */
     struct xmpp_tiny_bearssl_config tls_config = {
-        .inner = &tcp.stream,
-        .platform = &xmpp_tiny_posix_platform,
-        .in = tls_in,
-        .in_size = sizeof tls_in,
-        .out = tls_out,
-        .out_size = sizeof tls_out,
+        .inner = &tcp.stream, .platform = &xmpp_tiny_posix_platform,
+        .in = tls_in, .in_size = sizeof tls_in, .out = tls_out, .out_size = sizeof tls_out,
     };
-    if (!example_anchors(argv[2], &tls_config.anchors, &tls_config.anchor_count) || !example_catch_signals())
-        return 1;
-
     const struct xmpp_tiny_config config = {
-        .jid = argv[1],
-        .password = password,
-        .host = host,
-        .port = port,
-        .stream = &tls.stream,
-        .platform = &xmpp_tiny_posix_platform,
-        .crypto = &xmpp_tiny_bearssl_crypto,
-        .rx = rx,
-        .rx_size = sizeof rx,
-        .tx = tx,
-        .tx_size = sizeof tx,
+        .jid = argv[1], .password = password, .saved = &saved, .host = host, .port = port, .keep = true,
+        .stream = &tls.stream, .platform = &xmpp_tiny_posix_platform, .crypto = &xmpp_tiny_bearssl_crypto,
+        .rx = rx, .rx_size = sizeof rx, .tx = tx, .tx_size = sizeof tx, .queue_size = 1024,
         .event = on_event,
     };
+    /* clang-format on */
+    if (!example_anchors(argv[2], &tls_config.anchors, &tls_config.anchor_count) || !example_catch_signals())
+        return 1;
 
     static struct xmpp_tiny x;
     xmpp_tiny_posix_init(&tcp);
