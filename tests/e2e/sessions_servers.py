@@ -57,8 +57,8 @@ class Keeping(Modern):
     name, forgets = "prosody", True
 
     def __init__(self, base, pki):
-        super().__init__(base, pki, HOSTS, {f"{user}@{host}" for way in PROSODY_WAYS for user in (way.user, "watcher")
-                                            for host in (way.host, way.brief)} - {f"alice@{name}" for name in HOSTS})
+        super().__init__(base, pki, HOSTS, {*(f"watcher@{name}" for name in HOSTS), *(f"{way.user}@{name}" for way in PROSODY_WAYS
+                         if way.user != "alice" for name in (way.host, way.brief))})
 
     def data(self, name, store, user="alice"):
         """Where that host keeps what of a user."""
@@ -74,8 +74,8 @@ class Keeping(Modern):
     def forget(self, way):
         os.unlink(self.data(way.brief, "smacks_h", way.user))
 
-    def restart(self):
-        self.stop()
+    def restart(self, how):
+        self.stop(how)
         os.unlink(os.path.join(self.base, "server.log"))  # the start is seen there
         self.start()
 
@@ -104,8 +104,8 @@ class KeepingEjabberd(Ejabberd):
     def gave_up(self, way, mark):
         return re.search(rf"{way.user}@{way.brief}/.*Timed out waiting for stream resumption", self.log()[mark:])
 
-    def restart(self):
-        self.stop()
-        write(os.path.join(self.base, "server.log"), "")
-        self.users = []
+    def restart(self, how):
+        self.stop(how)
+        write(os.path.join(self.base, "server.log"), "")  # the start is seen there
+        self.users = []  # they are there
         self.start()
