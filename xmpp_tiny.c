@@ -2428,6 +2428,7 @@ enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: 
 #define L_TOLD      4096U  /* and the server knows */
 #define L_FORGET    8192U  /* give the token back */
 #define L_ASK       16384U /* as soon as possible */
+#define L_KEPT      32768U /* saved once */
 enum {                     /* x->link.offers; the low byte is kept in config.saved */
        OFFER_COUNTS = 1,
        OFFER_CSI = 2,
@@ -2490,7 +2491,7 @@ static int tell(struct xmpp_tiny *x)
     x->flags &= (uint8_t)~F_BUSY;
     if (x->event.kind == XMPP_TINY_EVENT_CHANGED)
         return r == XMPP_TINY_ACCEPT;
-    return r == ERR(AGAIN) && x->out.begin < x->out.commit ? r : 0; /* else there is nothing to wait for */
+    return r == ERR(AGAIN) && out_used(x) ? r : 0; /* else there is nothing to wait for */
 }
 
 /* Our account. */
@@ -2953,7 +2954,7 @@ static void session_over(struct xmpp_tiny *x, bool last)
     struct xmpp_tiny_link_ *l = &x->link;
     bool was = l->flags & (L_SESSION | L_LOADED);
     l->flags &= ~(L_COUNTS | L_SESSION | L_ASKED | L_COVERS | L_LOADED);
-    l->in = l->acked = 0;
+    l->in = l->acked = l->again = 0;
     unlearn(x, TEXT_SESSION);
     unlearn(x, TEXT_JID);
     unlearn(x, TEXT_PLACE);
@@ -3051,7 +3052,8 @@ static void session_counts(struct xmpp_tiny *x, const el *e)
     if (!yes)
         return;
     l->flags |= L_COUNTS | L_CHANGED;
-    l->in = l->acked = 0;
+    l->flags &= ~(L_MARK | L_KEPT);
+    l->in = l->acked = l->told = l->again = 0;
     if (!run_is(resume, "true") && !run_is(resume, "1"))
         return;
     learn(x, TEXT_SESSION, id);
@@ -3080,7 +3082,17 @@ static int enable_begin(struct xmpp_tiny *x)
 static void put_resume(struct xmpp_tiny *x)
 {
     char text[10];
-    str id = learnt(x, TEXT_SESSION), h = digits(x->link.in, text);
+    struct xmpp_tiny_link_ *l = &x->link;
+    str id = learnt(x, TEXT_SESSION), h;
+    l->in += l->again;
+    l->again = 0;
+    if (l->flags & L_KEPT) {
+        uint32_t safe = l->flags & L_MARK ? l->saved_in : l->told;
+        l->again = l->in - safe;
+        l->in = safe;
+    }
+    l->told = l->in;
+    h = digits(l->in, text);
     out_start(x, "resume", NS_SM);
     out_attr(x, "previd", &id);
     out_attr(x, "h", &h);
@@ -3617,7 +3629,7 @@ static int stream_ready(struct xmpp_tiny *x)
     if (x->config->saved && known(x))
         x->config->saved->features =
             (uint8_t)((x->config->saved->features & ~(unsigned)OFFERS_LATE) | (l->offers & OFFERS_LATE));
-    if (x->state == XMPP_TINY_STATE_ONLINE)
+    if (x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE)
         return 0;
     if (resumable(x) && (ahead || (l->offers & OFFER_COUNTS))) {
         if (!ahead)
@@ -4094,9 +4106,12 @@ static void acknowledge(struct xmpp_tiny *x)
 {
     char text[10];
     str h;
-    if ((x->link.flags & L_MARK) && x->link.in != x->link.saved_in)
+    struct xmpp_tiny_link_ *l = &x->link;
+    int32_t news = (int32_t)(l->in - l->saved_in);
+    if ((l->flags & L_MARK) && news > 0 && (uint32_t)news != l->pongs)
         link_ping(x, false);
-    h = digits(x->link.in, text);
+    l->told = (l->flags & L_MARK) && news > 0 ? l->saved_in : l->in;
+    h = digits(l->told, text);
     own_start(x, "a", NS_SM);
     out_attr(x, "h", &h);
     commit(x);
@@ -4261,7 +4276,7 @@ static uint32_t retry_wait(struct xmpp_tiny *x)
 struct blob {
     uint8_t version, session;
     uint16_t build, len, texts;
-    uint32_t account, in, acked;
+    uint32_t account, in, told, acked;
 };
 #define BLOB_VERSION 1
 #define BLOB_SEAL    8 /* bytes of the hash at its end */
@@ -4285,7 +4300,8 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     b.build = u16(sizeof *saved);
     b.texts = u16(known(x) ? text_at(saved, TEXTS) : 0);
     b.account = x->account;
-    b.in = x->link.in;
+    b.in = x->link.in + x->link.again;
+    b.told = x->link.flags & L_MARK ? x->link.saved_in : x->link.in;
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
         size = UINT16_MAX;
@@ -4313,8 +4329,11 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     memcpy(blob, &b, sizeof b);
     blob_seal(x, blob, at, seal);
     memcpy(blob + at, seal, BLOB_SEAL);
-    x->link.flags = (x->link.flags & ~L_CHANGED) | L_MARK;
-    x->link.saved_in = x->link.in;
+    if (!(x->link.flags & L_MARK)) {
+        x->link.saved_in = x->link.in;
+        x->link.pongs = 0;
+    }
+    x->link.flags = (x->link.flags & ~L_CHANGED) | L_MARK | L_KEPT;
     return b.len;
 }
 
@@ -4346,9 +4365,11 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
         e[2] =
             (char)((e[2] & (ENTRY_OURS | ENTRY_IQ | ENTRY_MANY)) | ENTRY_STANZA | ENTRY_SENT | ENTRY_LOADED);
     }
-    x->link.in = x->link.saved_in = b.in;
+    x->link.in = b.in;
+    x->link.saved_in = x->link.told = b.told;
+    x->link.pongs = 0;
     x->link.acked = b.acked;
-    x->link.flags = L_LOADED | L_MARK | (b.session ? L_SESSION : 0);
+    x->link.flags = L_LOADED | L_MARK | L_KEPT | (b.session ? L_SESSION : 0);
     return 0;
 }
 
@@ -4518,8 +4539,10 @@ static int iq_answer(struct xmpp_tiny *x)
             return answer_tell(x, q);
         }
     }
-    if (link_answer(x, x->event.id.ptr, &x->event.from))
+    if (link_answer(x, x->event.id.ptr, &x->event.from)) {
+        x->link.pongs++;
         return 0;
+    }
     return tell(x); /* the answer to something sent raw, or to nothing */
 }
 
@@ -4565,7 +4588,7 @@ static int stanza_take(struct xmpp_tiny *x, const el *e)
             return iq_answer(x);
         if (x->state == XMPP_TINY_STATE_ONLINE)
             r = iq_request(x);
-        if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !out_pending(x))))
+        if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !out_used(x))))
             r = XMPP_TINY_CONDITION_INTERNAL_SERVER_ERROR;
         if (r > 0)
             r = send_error(x, e, (unsigned)r, &absent, true);
@@ -4611,6 +4634,10 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e, bool skipped)
     if (counted) {
         x->link.in++;
         x->link.flags |= L_CHANGED;
+    }
+    if (counted && x->link.again) {
+        x->link.again--;
+        return 0;
     }
     r = skipped ? stanza_skipped(x, e) : stanza_take(x, e);
     if (r == ERR(AGAIN) && counted)
@@ -4934,6 +4961,7 @@ static uint32_t deadlines(struct xmpp_tiny *x)
 static uint32_t step(struct xmpp_tiny *x)
 {
     bool more;
+    uint16_t commit;
     uint32_t wait;
     x->out.flags = 0; /* what the application began and did not send */
     more = work(x);
@@ -4943,7 +4971,9 @@ static uint32_t step(struct xmpp_tiny *x)
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
         more = true;
     }
+    commit = x->out.commit;
     link_company(x);
+    more |= x->out.commit != commit;
     wait = deadlines(x);
     return more ? 0 : wait;
 }

@@ -720,7 +720,10 @@ struct xmpp_tiny_link_ {
     uint8_t attempts;   /* to connect, since something was delivered */
     uint8_t id[8];      /* of the iq by which we ask */
     uint32_t in, acked; /* stanzas handled by us, by the server [XEP-0198 4] */
-    uint32_t saved_in;  /* the first, when it was saved */
+    uint32_t saved_in;  /* the first, at the first save after a stanza of ours had left */
+    uint32_t told;      /* the first, as the server was told last */
+    uint32_t again;     /* so many that we have come again */
+    uint32_t pongs;     /* answers to our own pings since saved_in */
     uint32_t claimed;   /* by the server, wrongly */
     uint32_t heard, spoke, ask_at, ping_ms, space_ms;
 };
