@@ -4126,7 +4126,6 @@ static void answered(struct xmpp_tiny *x)
     l->ask_at = after(x, ASK_MS);
     if (l->ping_ms < max)
         l->ping_ms = max - l->ping_ms < max / 8 ? max : l->ping_ms + max / 8;
-    success(x);
 }
 
 /* May an answer to this request come from there? [RFC6120 8.1.2.1, 10.3.3] A request without address
@@ -4156,6 +4155,7 @@ static bool link_answer(struct xmpp_tiny *x, run id, const str *from)
     if (x->link.flags & L_COVERS) {
         uint16_t covered = x->link.covered;
         answered(x);
+        success(x);
         session_acked(x, covered);
     }
     return true;
@@ -4184,6 +4184,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     if (!run_is(name, "a"))
         return 1;
     answered(x);
+    success(x);
     err = session_handled(x, el_attr(e, "h"));
     if (err)
         unlearn(x, TEXT_SESSION);
@@ -4924,7 +4925,8 @@ static bool link_due(struct xmpp_tiny *x, uint32_t at, uint32_t *wait)
     return !(l->flags & L_ASKED) && queue_size(x) && x->out.begin < x->out.next && due(l->ask_at, at, wait);
 }
 
-static uint32_t deadlines(struct xmpp_tiny *x)
+/* more: what has arrived comes first, before it is missed. */
+static uint32_t deadlines(struct xmpp_tiny *x, bool more)
 {
     uint32_t at = now(x), wait = XMPP_TINY_FOREVER;
     bool waits = x->state != XMPP_TINY_STATE_OFF && x->state != XMPP_TINY_STATE_KEYS &&
@@ -4946,7 +4948,7 @@ static uint32_t deadlines(struct xmpp_tiny *x)
         broken(x, ERR(TIMEOUT), "the server takes no more bytes");
         return 0;
     }
-    if (x->state == XMPP_TINY_STATE_ONLINE && link_due(x, at, &wait))
+    if (x->state == XMPP_TINY_STATE_ONLINE && !more && link_due(x, at, &wait))
         return 0;
     if (x->state == XMPP_TINY_STATE_OFF || x->held) /* what is held may be the answer */
         return wait;
@@ -4974,7 +4976,7 @@ static uint32_t step(struct xmpp_tiny *x)
     commit = x->out.commit;
     link_company(x);
     more |= x->out.commit != commit;
-    wait = deadlines(x);
+    wait = deadlines(x, more);
     return more ? 0 : wait;
 }
 
