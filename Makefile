@@ -51,8 +51,9 @@ SAN_OBJECTS := $(BUILD)/san/xmpp_tiny.o $(SAN_PORTS)
 
 EXAMPLES := 1-hello 2-echo 3-sensor
 CLI := $(wildcard examples/cli/*.c) examples/common.c
-PROGRAMS := $(EXAMPLES:%=$(BUILD)/%) $(BUILD)/xmpp-tiny
-SAN_PROGRAMS := $(EXAMPLES:%=$(BUILD)/san/%) $(BUILD)/san/xmpp-tiny
+SLEEPER := $(filter-out %/board.c,$(wildcard examples/sleep_resume/*.c)) examples/common.c
+PROGRAMS := $(EXAMPLES:%=$(BUILD)/%) $(BUILD)/sleep_resume $(BUILD)/xmpp-tiny
+SAN_PROGRAMS := $(EXAMPLES:%=$(BUILD)/san/%) $(BUILD)/san/sleep_resume $(BUILD)/san/xmpp-tiny
 
 # What tests share, besides their headers, is in the other files of tests/.
 SHARED := $(patsubst %.c,$(BUILD)/san/%.o,$(filter-out tests/test_%.c tests/conformance.c,$(wildcard tests/*.c)))
@@ -66,12 +67,14 @@ GOLDEN := $(sort $(wildcard tests/golden/*.txt))
 
 include tests/chip/targets.mk
 include tests/lwip/lwip.mk
+include tests/loss/loss.mk
 
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
     $(if $(wildcard tests/golden/run.c),'$(BUILD)/tests/golden/run $(GOLDEN)')
-E2E_SUITES = $(foreach t,chip_link chip chip_hostile,'BUILD=$(BUILD) tests/e2e/$(t).py') \
-    $(foreach t,e2e/run e2e/hostile e2e/pledge e2e/modules certificates/run,'BUILD=$(BUILD)/san tests/$(t).py')
+E2E_SUITES = $(foreach t,chip_link chip chip_hostile chip_chaos chip_sleep,'BUILD=$(BUILD) tests/e2e/$(t).py') \
+    $(foreach t,e2e/run e2e/hostile e2e/pledge e2e/modules e2e/sessions e2e/chaos e2e/waits certificates/run, \
+    'BUILD=$(BUILD)/san tests/$(t).py')
 SCRIPT_SUITES = $(foreach t,$(sort $(wildcard tests/*.sh tests/*.py)),'BUILD=$(BUILD)/san $(t)')
 CODE_SUITES = tools/warnings tools/rooms 'tools/size --check' 'tools/size --readme-check README.md' \
     'tools/image --stack --check --readme-check README.md' 'tools/price --check SECURITY.md' \
@@ -110,6 +113,10 @@ $(BUILD)/xmpp-tiny: $(CLI:%.c=$(BUILD)/%.o) $(OBJECTS) $(BEARSSL_LIB)
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
+$(BUILD)/sleep_resume: $(SLEEPER:%.c=$(BUILD)/%.o) $(OBJECTS) $(BEARSSL_LIB)
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
 # The same programs under the sanitizers: what the tests drive.
 $(EXAMPLES:%=$(BUILD)/san/%): $(BUILD)/san/%: $(BUILD)/san/examples/%/main.o $(BUILD)/san/examples/common.o \
     $(SAN_OBJECTS) $(BEARSSL_LIB)
@@ -117,6 +124,10 @@ $(EXAMPLES:%=$(BUILD)/san/%): $(BUILD)/san/%: $(BUILD)/san/examples/%/main.o $(B
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/san/xmpp-tiny: $(CLI:%.c=$(BUILD)/san/%.o) $(SAN_OBJECTS) $(BEARSSL_LIB)
+	$(if $(V),,@echo '  link     $@')
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
+
+$(BUILD)/san/sleep_resume: $(SLEEPER:%.c=$(BUILD)/san/%.o) $(SAN_OBJECTS) $(BEARSSL_LIB)
 	$(if $(V),,@echo '  link     $@')
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^
 
@@ -141,9 +152,9 @@ check: ## install what is needed, build, run every test; ends in 'N passed, N fa
 	@tools/install check || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-build || { echo '0 passed, 1 failed'; exit 1; }
 	@$(MAKE) --no-print-directory check-all
-check-build: all $(SAN_PROGRAMS) $(TESTS) $(CHIP_PROGRAMS) $(LWIP_PROGRAMS)
+check-build: all $(SAN_PROGRAMS) $(TESTS) $(CHIP_PROGRAMS) $(LWIP_PROGRAMS) $(LOSS_PROGRAMS)
 check-all:
-	@LWIP=$(LWIP) tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CHIP_SUITES) $(LWIP_SUITES) $(CODE_SUITES) \
+	@LWIP=$(LWIP) tools/run-tests -j $(JOBS) $(E2E_SUITES) $(CHIP_SUITES) $(LWIP_SUITES) $(LOSS_SUITES) $(CODE_SUITES) \
 	    $(UNIT_SUITES) $(SCRIPT_SUITES)
 
 .PHONY: chip
@@ -157,6 +168,10 @@ unit: $(TESTS) ## the fast tests alone: rooms, golden sessions, ports; no networ
 .PHONY: e2e
 e2e: $(SAN_PROGRAMS) $(BUILD)/brssl ## the tests against real servers alone, on the host and on the chip
 	@tools/run-tests -j $(JOBS) $(E2E_SUITES)
+
+.PHONY: chaos
+chaos: $(PROGRAMS) $(BUILD)/brssl ## 5,000 messages each way while 300 connections break, for each server; takes an hour
+	@tools/run-tests -j 1 -t 7200 'BUILD=$(BUILD) tests/e2e/chaos.py --full' 'BUILD=$(BUILD) tests/e2e/chip_chaos.py --full'
 
 .PHONY: warnings
 warnings: | $(BEARSSL_LIB) ## every file through gcc and clang with all warnings as errors; the header as C++11
