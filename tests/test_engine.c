@@ -618,6 +618,39 @@ static void test_online_sleeps(void)
     CHECK_INT(a.closes, 1);
 }
 
+/* An answer that lies in the transport when a device wakes late is read before it is missed. */
+static void test_woken_late(void)
+{
+    client_begin(&a);
+    a.config.ping_ms = 0;
+    a.quiet = true;
+    CHECK_INT(xmpp_tiny_connect(&a.x), 0);
+    while (client_poll(&a) && (a.wait == 0 || a.port.arrived) && a.polls < 100)
+        ;
+    CHECK_INT(a.wait, 300000);
+    a.clock += 300000;
+    a.port.turn = &session[7];
+    a.port.cut_at = a.port.delivered;
+    a.port.cut = CUT_SILENT;
+    do
+        client_poll(&a);
+    while (a.wait == 0 && a.polls < 200);
+    CHECK_INT(a.wait, 30000);
+    CHECK(a.port.reply_len > 0); /* the pong comes */
+    a.port.cut_at = SIZE_MAX;
+    a.clock += 100000000;
+    do
+        client_poll(&a);
+    while (a.wait == 0 && a.polls < 300);
+    CHECK_INT(xmpp_tiny_state(&a.x), XMPP_TINY_STATE_ONLINE);
+    CHECK_INT(a.wait, 300000);
+    CHECK_INT(xmpp_tiny_disconnect(&a.x), 0);
+    while (client_poll(&a) && a.polls < 400)
+        a.clock += a.wait;
+    CHECK_INT(a.errors, 0);
+    CHECK_INT(a.closes, 1);
+}
+
 /* ---- Kept connected ---- */
 
 /* A client that connects by itself, with a queue: every port call fails in turn, and the next attempt, or the
@@ -932,6 +965,7 @@ int main(void)
     test_disconnect_any_time();
     test_waits();
     test_online_sleeps();
+    test_woken_late();
     test_kept();
     test_two_clients();
     test_slices();
