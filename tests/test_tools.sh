@@ -329,7 +329,7 @@ C
     expect 0 '^1 passed, 0 failed$' tools/image --readme-check "$dir/README.md" "$dir/image"
 
     object fw/obj/examples/4-firmware/more.o <<'C'
-char more[40000];
+char more[30000];
 const char text[120000] = {1};
 C
     # shellcheck disable=SC2086
