@@ -1397,10 +1397,11 @@ static void out_begin(struct xmpp_tiny *x, bool own)
     o->carry_len = 0;
     o->flags = !own ? OUT_BUILDING : o->flows ? OUT_BUILDING | OUT_OWN : OUT_BUILDING | OUT_OWN | OUT_FIRST;
     out_bytes(x, "\0\0\0\0\0\0", HEAD);
-    if (!own && o->error == 0) {
+    if (own)
+        return;
+    if (o->error == 0)
         memcpy(entry(x, o->commit) + 3, &o->tag, sizeof o->tag);
-        o->tag = 0;
-    }
+    o->tag = 0;
 }
 
 /* Ends a first tag before content; nothing may follow the end of the stanza itself. */
@@ -3005,7 +3006,7 @@ static void open_begin(struct xmpp_tiny *x)
     const struct xmpp_tiny_config *c = x->config;
     struct xmpp_tiny_saved *saved = known(x);
     str tls = learnt(x, TEXT_TLS);
-    if (c->saved && saved == NULL)
+    if (c->saved && saved == NULL && c->saved->account)
         wipe(c->saved, sizeof *c->saved);
     x->link.offers = 0;
     x->link.space_ms = c->space_ms;
@@ -3909,6 +3910,7 @@ static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
     }
     if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
         saved |= learn(x, TEXT_TOKEN, token);
+        wipe(x->tok.buf + (token.ptr - x->tok.buf), token.len);
         x->config->saved->token = s->token;
     }
     event_begin(x, XMPP_TINY_EVENT_AUTHENTICATED)->saved = saved;
@@ -4172,6 +4174,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     if ((l->flags & L_COVERS) && !counts(x) && (run_is(name, "enabled") || run_is(name, "failed"))) {
         session_counts(x, e);
         answered(x);
+        l->ask_at = now(x);
         return 0;
     }
     if (!counts(x))
