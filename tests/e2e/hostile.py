@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import hostile_clear  # noqa: E402
 import hostile_handshake  # noqa: E402
 import hostile_record  # noqa: E402
+import hostile_resume  # noqa: E402
 import hostile_sasl2  # noqa: E402
 import hostile_saved  # noqa: E402
 import hostile_scram  # noqa: E402
@@ -28,7 +29,7 @@ from hostile_case import ONLINE  # noqa: E402
 
 SECURITY = os.path.join(ROOT, "SECURITY.md")
 GROUPS = (hostile_clear, hostile_handshake, hostile_record, hostile_scram, hostile_sasl2, hostile_saved,
-          hostile_session)
+          hostile_session, hostile_resume)
 
 
 def all_cases():

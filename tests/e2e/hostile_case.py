@@ -35,6 +35,7 @@ class Attacker(Connection):
         self.wire = None
         self.challenges = []  # mechanism, salt, count: of what comes of them nothing may leave
         self.keys = []        # the same: it may be sent
+        self.tokens = []      # that the client has; they may not leave either
 
     def raw(self):
         """TLS that the script does itself."""
@@ -129,12 +130,13 @@ class Case:
     that error. reached: its events before. left: in words, what the server got on each connection; see
     hostile_left. options: of the client; one may be a function of the directory of certificates. drive: function of
     the running client, which may take events, named in events. before: honest servers of earlier logins; after: the
-    one that comes later; both with options of their own if need be. password: None if the client has none any more."""
+    one that comes later; both with options of their own if need be. password: None if the client has none any more.
+    tail: events between the error and the end."""
 
     def __init__(self, group, title, script, error, left_, *, variant=None, condition=None, text=None,
                  reached=CONNECTED, tls="direct", options=(), certificate="a.test", connections=1, drive=None,
                  events=None, before=(), after=None, ca="ca", before_options=None, after_options=None,
-                 password="secret"):
+                 password="secret", tail=()):
         self.group, self.title, self.variant, self.script = group, title, variant, script
         self.error, self.condition, self.text, self.reached = error, condition, text, reached
         self.left, self.connections = left_, connections
@@ -142,7 +144,7 @@ class Case:
         self.drive, self.events = drive, events
         self.before, self.after = before, after or honest()
         self.ca, self.before_options, self.after_options = ca, before_options, after_options
-        self.password = password
+        self.password, self.tail = password, list(tail)
 
     @property
     def name(self):
@@ -183,7 +185,7 @@ class Case:
             if self.text is not None:
                 same("text", error.get("text"), self.text)
             cli.end(STATUS[error["origin"]])
-            same("events", cli.kinds(), [*(self.events or self.reached), "error", "closed"])
+            same("events", cli.kinds(), [*(self.events or self.reached), "error", *self.tail, "closed"])
 
 
 def log_in(case, fake, server, pki, ca, options, password="secret"):

@@ -18,6 +18,11 @@ CLIENT = "jabber:client"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
 SASL2 = "urn:xmpp:sasl:2"
 UPGRADE = "urn:xmpp:sasl:upgrade:0"
+FAST = "urn:xmpp:fast:0"
+BIND2 = "urn:xmpp:bind:0"
+SM = "urn:xmpp:sm:3"
+# What may go with the first message of a login.
+ALONG = {f"{{{FAST}}}request-token": "token wanted", f"{{{SM}}}resume": "resume", f"{{{BIND2}}}bind": "bind"}
 SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0"
 
 HEADER = ("<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'"
@@ -73,8 +78,10 @@ class Reader:
             return self.response(root)
         if ns == SASL2:
             return self.sasl2(root, name)
-        if (ns, name) == ("http://etherx.jabber.org/streams", "error") and len(root) == 1:
-            return "error " + root[0].tag.removeprefix(f"{{{STREAMS}}}")
+        if ns == SM and name in ("enable", "resume", "r", "a") and not len(root):
+            return {"r": "ask", "a": f"ack {root.get('h')}", "resume": f"resume {root.get('h')}"}.get(name, name)
+        if (ns, name) == ("http://etherx.jabber.org/streams", "error") and len(root):
+            return "error " + " ".join(e.tag.removeprefix(f"{{{STREAMS}}}").removeprefix(f"{{{SM}}}") for e in root)
         if ns == CLIENT and name == "iq":
             return self.iq(root)
         if ns == CLIENT and name in ("message", "presence"):
@@ -92,16 +99,34 @@ class Reader:
 
     def sasl2(self, root, name):
         """[XEP-0388], [XEP-0480]"""
+        agent = root.find(f"{{{SASL2}}}user-agent")
+        if agent is not None:
+            if not re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", agent.get("id")):
+                raise Failure(f"user-agent: {agent.get('id')}")
+            root.remove(agent)
+        along = "".join(f" and {ALONG[child.tag]}" for child in root if child.tag in ALONG)
+        if root.find(f"{{{FAST}}}fast") is not None:
+            return self.token(root) + along
+        for child in [child for child in root if child.tag in ALONG]:
+            root.remove(child)
         children = [child.tag.removeprefix(f"{{{SASL2}}}") for child in root]
         upgrade = root.find(f"{{{UPGRADE}}}upgrade")
         if name == "authenticate" and children == ["initial-response"] + ([upgrade.tag] if upgrade is not None else []):
-            return self.auth(root, root[0]) + (f" and {upgrade.text}" if upgrade is not None else "")
+            return self.auth(root, root[0]) + (f" and {upgrade.text}" if upgrade is not None else "") + along
         if name == "next" and not children:
             return f"next {root.get('task')}"
         if name == "task-data" and children == [f"{{{SCRAM_UPGRADE}}}hash"]:
             self.decoded.append(base64_bytes(root[0].text, "task-data"))
             return "salted password"
         raise Failure(f"SASL2: {ElementTree.tostring(root)}")
+
+    def token(self, root):
+        """[XEP-0484]: the name and a hash of the token."""
+        data = base64_bytes(root[0].text, "token")
+        self.decoded.append(data)
+        if not data.startswith(b"alice\0") or len(data) != len(b"alice\0") + 32:
+            raise Failure(f"token: {data!r}")
+        return f"auth {root.get('mechanism')} token"
 
     def response(self, root):
         data = base64_bytes(root.text, "response")
@@ -178,7 +203,7 @@ def left(connection, password="secret"):
     if b"alice" in connection.plain:
         raise Failure("the client named the account in the clear")
     everything = [connection.plain, connection.clear, *reader.decoded]
-    for name, secret in secrets(password, connection.challenges):
+    for name, secret in [*secrets(password, connection.challenges), *tokens(connection)]:
         if any(form in data for form in forms(secret) for data in everything):
             raise Failure(f"the {name} left the client")
     return ", ".join(short(words))
@@ -186,7 +211,7 @@ def left(connection, password="secret"):
 
 def untold(text, connection, password="secret"):
     """What a client says, traces included, tells nothing that could be of use."""
-    for name, secret in secrets(password, connection.challenges + connection.keys):
+    for name, secret in [*secrets(password, connection.challenges + connection.keys), *tokens(connection)]:
         if any(form in text for form in forms(secret)):
             raise Failure(f"the client told the {name}")
     for payload in re.findall(rb"<(?:auth|response|initial-response|hash)\b[^>]*>([^<]+)<", connection.clear):
@@ -203,6 +228,10 @@ def secrets(password, challenges):
         yield "salted password", salted
         for key in ("Client Key", "Server Key"):
             yield key, hmac.digest(salted, key.encode(), name)
+
+
+def tokens(connection):
+    return [("token", token) for token in connection.tokens]
 
 
 def forms(secret):
