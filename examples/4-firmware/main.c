@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A thermometer on a microcontroller, without an operating system: gets an address, connects, publishes
- * its reading as presence, answers the message "read", and comes back when the link or the server does.
+ * its reading as presence, answers the message "read", and goes on where it was when the link or the server
+ * comes back.
  * Its own settings are in settings.h; what is the board's lies behind board.h.
  */
 #include <string.h>
@@ -20,16 +21,18 @@
 #include FIRMWARE_SETTINGS
 #pragma GCC diagnostic error "-Wcast-qual"
 
+/* Some answers that are under way outlive a lost connection: they are kept until the server has them. */
+#define QUEUE 512
+
 /* All memory that the client needs, the stack aside. */
-static char rx[XMPP_TINY_RX_MIN], tx[XMPP_TINY_TX_MIN];
+static char rx[XMPP_TINY_RX_MIN], tx[XMPP_TINY_TX_MIN + QUEUE];
 static unsigned char tls_in[XMPP_TINY_BEARSSL_IN_MIN], tls_out[XMPP_TINY_BEARSSL_OUT_MIN];
 static struct xmpp_tiny_lwip tcp;
 static struct xmpp_tiny_bearssl tls;
-static struct xmpp_tiny_saved saved; /* until power-off: logins without key derivation, no downgrade unseen */
+static struct xmpp_tiny_saved saved; /* until power-off: quick logins, sessions that go on, no downgrade */
 static struct xmpp_tiny x;
 
-static uint32_t connect_at, reading_at, ping_at; /* when each is due */
-static uint32_t retry_ms = SENSOR_RETRY_MS;
+static uint32_t connect_at, reading_at; /* when each is due */
 
 /* Stands for a real sensor: from 20.0 to 25.0 degrees and back, another step each second. */
 static struct xmpp_tiny_str reading(char text[6])
@@ -70,45 +73,35 @@ static int on_event(struct xmpp_tiny *client, const struct xmpp_tiny_event *even
         return answer(event);
     if (event->kind == XMPP_TINY_EVENT_CHANGED)
         return TAs_NUM > 0 ? XMPP_TINY_ACCEPT : 0; /* renewed: without a CA, nobody would vouch for it */
-    if (event->kind == XMPP_TINY_EVENT_ONLINE) {
-        reading_at = board_now_ms();
-        ping_at = reading_at + SENSOR_PING_MS;
-    } else if (event->kind == XMPP_TINY_EVENT_ANSWER && event->error.code == XMPP_TINY_ERR_TIMEOUT) {
-        (void)xmpp_tiny_disconnect(client); /* the server is gone without a word */
-    } else if (event->kind == XMPP_TINY_EVENT_ANSWER) {
-        retry_ms = SENSOR_RETRY_MS; /* a server that lets us in but does not keep us is no success */
-    } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
-        /* A fleet must not come back in one instant: between half and the whole of a growing time. */
-        connect_at = board_now_ms() + retry_ms / 2 + LWIP_RAND() % (retry_ms / 2 + 1);
-        retry_ms = retry_ms < SENSOR_RETRY_MAX_MS / 2 ? 2 * retry_ms : SENSOR_RETRY_MAX_MS;
-    }
+    if (event->kind == XMPP_TINY_EVENT_ONLINE && !event->resumed)
+        reading_at = board_now_ms(); /* nobody has seen presence from this session */
+    else if (event->kind == XMPP_TINY_EVENT_CLOSED)
+        connect_at = board_now_ms() + SENSOR_RETRY_MAX_MS; /* what trying again does not mend, people may */
     return 0;
 }
 
 /* Does what is due. Returns the milliseconds until something is; 0 after something was done. */
 static uint32_t work(void)
 {
-    if (xmpp_tiny_state(&x) == XMPP_TINY_STATE_OFF) {
-        if (left(connect_at) != 0)
-            return left(connect_at);
+    static bool was_ready;
+    bool ready = network_ready(), up = ready && !was_ready;
+    enum xmpp_tiny_state state = xmpp_tiny_state(&x);
+    was_ready = ready;
+    if (state == XMPP_TINY_STATE_OFF && left(connect_at) != 0)
+        return left(connect_at);
+    if (state == XMPP_TINY_STATE_OFF)
         connect_at = board_now_ms(); /* after 24 days it would lie in the future again */
-        if (!network_ready())
-            return XMPP_TINY_FOREVER; /* a frame or lwIP's timer brings the news */
+    if ((state == XMPP_TINY_STATE_OFF && ready) || (state == XMPP_TINY_STATE_WAIT && up)) {
         (void)xmpp_tiny_connect(&x);
         return 0;
     }
-    if (xmpp_tiny_state(&x) != XMPP_TINY_STATE_ONLINE)
-        return XMPP_TINY_FOREVER;
+    if (state != XMPP_TINY_STATE_ONLINE)
+        return XMPP_TINY_FOREVER; /* a frame or a timer brings the news */
     if (left(reading_at) == 0) {
         publish();
         return 0;
     }
-    if (left(ping_at) == 0) {
-        (void)xmpp_tiny_ping(&x, xmpp_tiny_str(NULL), SENSOR_TIMEOUT_MS);
-        ping_at = board_now_ms() + SENSOR_PING_MS;
-        return 0;
-    }
-    return sooner(left(reading_at), left(ping_at));
+    return left(reading_at);
 }
 
 /* Never spins: sleeps until a frame arrives, or the next deadline of the client, the application or lwIP. */
@@ -133,8 +126,9 @@ int main(void)
     static const struct xmpp_tiny_config config = {
         .jid = SENSOR_JID, .password = SENSOR_PASSWORD, .saved = &saved,
         .host = SENSOR_HOST, .port = SENSOR_PORT, .tls = SENSOR_TLS, .timeout_ms = SENSOR_TIMEOUT_MS,
+        .keep = true, .retry_ms = SENSOR_RETRY_MS, .retry_max_ms = SENSOR_RETRY_MAX_MS, .ping_ms = SENSOR_PING_MS,
         .stream = &tls.stream, .platform = &platform, .crypto = &xmpp_tiny_bearssl_crypto,
-        .rx = rx, .rx_size = sizeof rx, .tx = tx, .tx_size = sizeof tx, .event = on_event};
+        .rx = rx, .rx_size = sizeof rx, .tx = tx, .tx_size = sizeof tx, .queue_size = QUEUE, .event = on_event};
     /* clang-format on */
 
     board_init();

@@ -49,7 +49,7 @@ static void day(const char *what, int64_t seconds)
 }
 
 /* How the connection is protected: at first that it is encrypted, to whom; then how both sides proved to know
- * the password. */
+ * the password or the token. */
 static void security(struct xmpp_tiny *x)
 {
     static const char trust[][10] = {"nothing", "CA", "pin", "CA, pin", "first use"};
@@ -58,10 +58,12 @@ static void security(struct xmpp_tiny *x)
     if (xmpp_tiny_security(x, &s) < 0)
         return;
     if (s.authenticated) {
-        report_text("authenticated by ", xmpp_tiny_mechanism_name(s.mechanism));
+        report_text("authenticated by ",
+                    s.via == XMPP_TINY_VIA_FAST ? "token" : xmpp_tiny_mechanism_name(s.mechanism));
         report_text("  channel binding ", bindings[s.binding]);
     } else {
-        report_text("server verified by ", trust[s.trust]);
+        report_text(s.resumed ? "server known by session, verified by " : "server verified by ",
+                    trust[s.trust]);
         report_text("  ", s.version);
         report_text("  ", s.suite);
         report_text("  key exchange ", s.key_exchange);
@@ -86,12 +88,16 @@ void report_event(struct xmpp_tiny *x, const struct xmpp_tiny_event *event)
     } else if (event->kind == XMPP_TINY_EVENT_SECURED || event->kind == XMPP_TINY_EVENT_AUTHENTICATED) {
         security(x);
     } else if (event->kind == XMPP_TINY_EVENT_ONLINE) {
-        report_line("online as ", event->to);
+        report_line(event->resumed ? "resumed as " : "online as ", event->to);
     } else if (event->kind == XMPP_TINY_EVENT_SKIPPED) {
         report_line("skipped a stanza from ", event->from);
         number("  bytes ", event->size);
+    } else if (event->kind == XMPP_TINY_EVENT_UNDELIVERED) {
+        report_text("a stanza may not have arrived", "");
     } else if (event->kind == XMPP_TINY_EVENT_ERROR) {
         error(&event->error);
+    } else if (event->kind == XMPP_TINY_EVENT_DISCONNECTED) {
+        number("disconnected, next attempt in ms ", event->wait);
     } else if (event->kind == XMPP_TINY_EVENT_CLOSED) {
         report_text("closed", "");
     }

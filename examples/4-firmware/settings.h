@@ -11,10 +11,10 @@
 #define SENSOR_TLS  XMPP_TINY_TLS_START
 
 #define SENSOR_INTERVAL_MS  60000  /* between readings */
-#define SENSOR_PING_MS      120000 /* between pings that find out whether the server is still there */
+#define SENSOR_PING_MS      120000 /* without a word of the server, until it is asked whether it is there */
 #define SENSOR_TIMEOUT_MS   30000  /* longest wait for the server */
-#define SENSOR_RETRY_MS     1000   /* before the second attempt to connect; then twice as long each time */
-#define SENSOR_RETRY_MAX_MS 120000
+#define SENSOR_RETRY_MS     1000 /* at most, before a second attempt to connect; then twice that each time */
+#define SENSOR_RETRY_MAX_MS 120000 /* longest; also after what another attempt does not mend */
 
 /* Seconds since 1970 that have passed for certain, for boards that do not know the time. */
 #define SENSOR_TIME_FLOOR 0

@@ -38,6 +38,11 @@ void board_netif_poll(struct netif *netif);
  * May return early. */
 void board_sleep(uint32_t ms);
 
+/* Begins anew, as after power-on: all is lost but variables that are declared so, which hold what they held,
+ * and after power-on anything. */
+#define BOARD_RETAINED __attribute__((section(".retained")))
+void board_restart(void);
+
 /* Writes text to the console. May wait for the console; meant for a few short lines. */
 void board_print(const char *text, size_t len);
 

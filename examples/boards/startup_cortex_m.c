@@ -64,6 +64,13 @@ __attribute__((naked, noreturn)) void board_reset(void)
                      ".ltorg");
 }
 
+void board_restart(void)
+{
+    REG(0xe000ed0c) = 0x05fa0004; /* AIRCR: SYSRESETREQ */
+    for (;;)
+        machine_wait();
+}
+
 /* Any fault: hands the registers that the core has pushed on the stack in use to the report. */
 __attribute__((naked)) void board_fault(void)
 {

@@ -29,6 +29,13 @@ __attribute__((naked, noreturn, section(".vectors"))) void board_reset(void)
                      "call board_start");
 }
 
+void board_restart(void)
+{
+    REG(0x100000) = 0x7777; /* the emulator's own switch */
+    for (;;)
+        machine_wait();
+}
+
 __attribute__((naked, aligned(4))) void board_fault(void)
 {
     __asm__ volatile("csrr a0, mcause\n\t"

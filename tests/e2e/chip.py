@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True  # no cache beside the sources
 
 from chip_board import HOST, HOST6, Firmware  # noqa: E402
+from chip_console import DISCONNECTED  # noqa: E402
 from chip_lab import MECHANISM, Lab, NearEjabberd, NearProsody, bare, reading  # noqa: E402
 from chip_memory import MARGIN, Snapshot  # noqa: E402
 from chip_net import Forward, NameServer  # noqa: E402
@@ -117,11 +118,11 @@ def checks_can_fail(lab):
 
 
 def refused(firmware, *complaint):
-    """The firmware says why and nothing else, stays alive, and tries again later and later."""
+    """The firmware says why and nothing else, stays alive, and tries again now and then."""
     said = until("four attempts", lambda: firmware.said().count("closed") >= 4 and firmware.said())
     same("console", said[:4 * (len(complaint) + 1)], [*complaint, "closed"] * 4)
     closed = [when for when, line in firmware.lines if line == "closed"][:4]
-    # Half of 400, 800 and 1600 ms at least lie between them.
+    # 400 ms at least lie between two of them.
     if closed[3] - closed[0] < 1:
         raise Failure(f"four attempts in {closed[3] - closed[0]} seconds")
 
@@ -153,7 +154,7 @@ class Impostor:
 def bad_certificate(lab, impostor, which, tls):
     """The server then gets a good certificate: the same firmware, still trying, logs in."""
     mark = impostor.show(lab, which)
-    with lab.firmware(tls=tls, retry_ms=400, retry_max_ms=1600) as firmware:
+    with lab.firmware(tls=tls, retry_ms=20, retry_max_ms=400) as firmware:
         error, detail = BAD[which]
         refused(firmware, f"error {error}", f"  {detail}")
         same("logins", lab.logins(mark), 0)
@@ -163,7 +164,7 @@ def bad_certificate(lab, impostor, which, tls):
 
 
 def wrong_password(lab):
-    with lab.firmware(password="Secret", retry_ms=400, retry_max_ms=1600) as firmware:
+    with lab.firmware(password="Secret", retry_ms=20, retry_max_ms=400) as firmware:
         firmware.wait("closed")
         complaint = firmware.said()[:-1]
         firmware.says(*lab.secured(), "error AUTH", "  condition not-authorized", *complaint[8:], "closed")
@@ -196,7 +197,7 @@ def by_name(lab):
             "'-DDNS_SERVER_ADDRESS(a)=IP_ADDR4(a,10,0,2,2)'",)
     with lab.firmware(host="xmpp.a.test", more=more) as firmware:
         firmware.wait("error LOOKUP")
-        firmware.wait("closed")
+        firmware.wait(DISCONNECTED)
         names.names["xmpp.a.test"] = HOST
         jid = firmware.online()
         lab.ask(jid)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The firmware of examples/4-firmware, built for a board with settings of a test, and run in QEMU: what its
-console says, and what its memory holds."""
+"""The firmware of examples/4-firmware, or another program, built for a board with settings of a test, and run in
+QEMU: what its console says, and what its memory holds."""
 
 import fcntl
 import hashlib
@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 
+from chip_console import Console
 from chip_memory import MARGIN, Image, Snapshot
 from harness import BUILD, PATIENCE, ROOT, Child, Failure, directory, until, write
 
@@ -38,19 +39,19 @@ def anchors(ca):
     return made.stdout
 
 
-def header(ca, settings):
+def header(ca, settings, prefix="SENSOR", defaults=None):
     lines = ["/* Made by a test. */"]
-    for name, value in {**SETTINGS, **settings}.items():
+    for name, value in {**(defaults or SETTINGS), **settings}.items():
         if name == "tls":
             value = f"XMPP_TINY_TLS_{value.upper()}"
         elif isinstance(value, str):
             value = f'"{value}"'
-        lines.append(f"#define SENSOR_{name.upper()} {value}")
+        lines.append(f"#define {prefix}_{name.upper()} {value}")
     return "\n".join(lines) + "\n\n" + anchors(ca)
 
 
-def make(board, *arguments):
-    command = ["make", "-s", "-j2", "-f", "examples/firmware.mk", f"BUILD={BUILD}", f"BOARD={board}", *arguments]
+def make(board, *arguments, makefile="examples/firmware.mk"):
+    command = ["make", "-s", "-j2", "-f", makefile, f"BUILD={BUILD}", f"BOARD={board}", *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     for name in ("CC", "WARNINGS", "INCLUDES", "BUILD", "CPPFLAGS", "CFLAGS"):
         environment.pop(name, None)
@@ -60,16 +61,17 @@ def make(board, *arguments):
     return made.stdout
 
 
-def build(target, board, settings, more=()):
-    """Builds the firmware and puts it to target. Builds that differ in their settings alone share all but main.o,
-    those that differ in a number the folder."""
+def build(target, board, settings, more=(), makefile="examples/firmware.mk"):
+    """Builds the firmware and puts it to target. Builds that differ in their settings alone share all but one
+    object, those that differ in a number the folder."""
     key = hashlib.sha256(re.sub(r"=\d+", "", repr(sorted(more))).encode()).hexdigest()[:8] if more else "plain"
+    key += "-" + os.path.basename(os.path.dirname(makefile)) if makefile != "examples/firmware.mk" else ""
     out = os.path.join(BUILD, "e2e", f"{board}-{key}")
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         chosen = write(os.path.join(out, "settings.h"), settings)
-        make(board, f"OUT={out}", f"SETTINGS={chosen}", *more)
+        make(board, f"OUT={out}", f"SETTINGS={chosen}", *more, makefile=makefile)
         shutil.copy(os.path.join(out, "firmware.elf"), target)
     return target
 
@@ -105,9 +107,10 @@ class Monitor:
         self.socket.close()
 
 
-class Firmware:
+class Firmware(Console):
     """One board, from power-on to stop(). more: further words for make, such as CPPFLAGS=-D... or STACK=..."""
 
+    makefile = "examples/firmware.mk"
     count = 0
     lock = threading.Lock()
     deepest = {}  # the stack's high water of all that ran so far: board and kind of use, to bytes
@@ -116,13 +119,10 @@ class Firmware:
         with Firmware.lock:
             Firmware.count += 1
             self.base = directory(base, f"board{Firmware.count}")
+        super().__init__(board)
         self.board, self.use, self.relay = board, use, relay
-        elf = build(os.path.join(self.base, "firmware.elf"), board, header(ca, settings), more)
+        elf = build(os.path.join(self.base, "firmware.elf"), board, self.settings(ca, settings), more, self.makefile)
         self.image = Image(elf)
-        self.lines = []  # what the console said: when, what
-        self.next = 0    # the first line that wait() has not gone past
-        self.change = threading.Condition()
-        self.ended = False
         path = os.path.join(self.base, "qmp")
         argv = ["timeout", "--foreground", "--kill-after=5", str(LONGEST), *make(board, "print-qemu").split(),
                 "-monitor", "none", "-serial", "stdio", "-netdev", "user,id=n0",
@@ -132,9 +132,11 @@ class Firmware:
                                pass_fds=relay.numbers() if relay else ())
         if relay:
             relay.started()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
+        self.listen(self.child)
         self.monitor = until("QEMU's monitor", lambda: self._monitor(path))
+
+    def settings(self, ca, settings):
+        return header(ca, settings)
 
     def _monitor(self, path):
         if not self.child.alive():
@@ -148,55 +150,9 @@ class Firmware:
         with open(os.path.join(self.base, "errors"), encoding="utf-8", errors="replace") as file:
             return file.read()[-1000:]
 
-    # -- console --
-
-    def _read(self):
-        for line in self.child.process.stdout:
-            with self.change:
-                self.lines.append((time.monotonic(), line.decode("utf-8", "replace").rstrip("\r\n")))
-                self.change.notify_all()
-        with self.change:
-            self.ended = True
-            self.change.notify_all()
-
-    def story(self):
-        start = self.lines[0][0] if self.lines else 0
-        lines = [f"{when - start:8.2f}  {line}" for when, line in self.lines[-15:]]
-        return "\n    ".join([f"console of {self.board}:", *lines, *self.errors().splitlines()[-5:]])
-
-    def wait(self, pattern, patience=PATIENCE):
-        """Goes on to the next line of the console that is the pattern, and returns the match."""
-        end, compiled = time.monotonic() + patience, re.compile(pattern)
-        with self.change:
-            while True:
-                while self.next < len(self.lines):
-                    match = compiled.fullmatch(self.lines[self.next][1])
-                    self.next += 1
-                    if match:
-                        return match
-                left = end - time.monotonic()
-                if self.ended or left <= 0:
-                    how = "ended without" if self.ended else "waited in vain for"
-                    raise Failure(f"{how} {pattern!r}\n    {self.story()}")
-                self.change.wait(left)
-
-    def said(self, start=0):
-        with self.change:
-            return [line for _, line in self.lines[start:]]
-
-    def says(self, *patterns, start=0):
-        """The console said just this, a pattern a line."""
-        said = self.said(start)
-        if len(said) != len(patterns) or not all(map(re.fullmatch, patterns, said)):
-            raise Failure(f"console: {patterns} were to be said\n    {self.story()}")
-
-    def mark(self):
-        with self.change:
-            return len(self.lines)
-
     def online(self, patience=PATIENCE):
         """Waits until it is; returns its full JID."""
-        return self.wait(r"online as (\S+)", patience).group(1)
+        return self.wait(r"(?:online|resumed) as (\S+)", patience).group(1)
 
     # -- memory --
 

@@ -83,7 +83,7 @@ class Lab:
         while count > 0:
             thread, mark = self.send(jid), firmware.mark()
             answer = until(f"an answer to {thread}", lambda: self.watcher.look("message", thread=thread) or
-                           "closed" in firmware.said(mark), end - time.monotonic())
+                           firmware.ends(mark) > 0, end - time.monotonic())
             if answer is True:
                 jid = firmware.online(end - time.monotonic())
             else:

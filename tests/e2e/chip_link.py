@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True  # no cache beside the sources
 
 from chip_board import Firmware  # noqa: E402
+from chip_console import DISCONNECTED  # noqa: E402
 from chip_lab import Lab, NearEjabberd, NearProsody, bare  # noqa: E402
 from chip_net import Relay  # noqa: E402
 from fake import STREAMS, Fake, Gone  # noqa: E402
@@ -47,7 +48,7 @@ def cable(lab, board):
         lab.answered(jid, question)
         for _ in range(2):
             plug(firmware, False)
-            firmware.wait("closed")
+            firmware.wait(DISCONNECTED)
             plug(firmware, True)
             recovered(lab, firmware, before)
 
@@ -117,7 +118,7 @@ def nothing_passes(lab):
             relay.blocked = True
             for _ in range(2):
                 firmware.wait("error TIMEOUT")
-                firmware.wait("closed")
+                firmware.wait(DISCONNECTED)
             relay.blocked = False
             recovered(lab, firmware, before)
 
@@ -133,11 +134,11 @@ def server_gone(lab):
         for how, error in ((signal.SIGKILL, "TRUNCATED"), (signal.SIGTERM, "STREAM")):
             lab.server.stop(how)
             firmware.wait(f"error {error}")
-            firmware.wait("closed")
+            firmware.wait(DISCONNECTED)
             for _ in range(2):
                 firmware.wait("error CONNECT")
                 firmware.wait("  connection refused")
-                firmware.wait("closed")
+                firmware.wait(DISCONNECTED)
             lab.server.restart()
             lab.watch()
             recovered(lab, firmware, before)
@@ -146,7 +147,7 @@ def server_gone(lab):
         # The ping is not answered; then there is nobody to answer the next attempt either.
         for _ in range(2):
             firmware.wait("error TIMEOUT")
-            firmware.wait("closed")
+            firmware.wait(DISCONNECTED)
         process.send_signal(signal.SIGCONT)
         recovered(lab, firmware, before)
 
@@ -211,7 +212,7 @@ def ended_anywhere(base, pki):
         go.set()
         until("the last connection", lambda: len(fake.connections) == 2 * len(ways) + 2, 2 * PATIENCE)
         firmware.quiet(before)
-        same("connections ended", firmware.said().count("closed"), 2 * len(ways) + 1)
+        same("connections ended", firmware.ends(), 2 * len(ways) + 1)
         if fake.problem:
             raise Failure(f"fake server: {fake.problem}")
 
@@ -224,7 +225,7 @@ def soak(lab):
         for _ in range(CYCLES):
             kick(lab, jid)
             firmware.wait("error STREAM")
-            firmware.wait("closed")
+            firmware.wait("closed")  # a violation of a policy: at first, the firmware gives up
             jid = firmware.online()
         lab.ask(jid, 3)
         firmware.quiet(before)
