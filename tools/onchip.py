@@ -82,15 +82,26 @@ def next_reading(watcher, sensor):
             return seen["status"]
 
 
-class Painter:
-    """Paints the stack anew while the firmware stands still, through QEMU's server for debuggers, so that what
-    is used from then on can be told from what was used before."""
+class Debugger:
+    """QEMU's server for debuggers, at the path where option() had it: the firmware stands still meanwhile."""
 
     def __init__(self, path):
         self.path = path
 
-    def option(self):
-        return f"unix:{self.path},server=on,wait=off"
+    @staticmethod
+    def option(path):
+        return f"unix:{path},server=on,wait=off"
+
+    def __enter__(self):
+        self.socket, self.answer = socket.socket(socket.AF_UNIX), b""
+        self.socket.connect(self.path)
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.ask("D")
+        finally:
+            self.socket.close()
 
     def ask(self, text):
         self.socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) & 255))
@@ -107,18 +118,24 @@ class Painter:
                 raise Failure("QEMU's server for debuggers has gone")
             self.answer += some
 
-    def paint(self, image):
-        """Below what is in use."""
-        with socket.socket(socket.AF_UNIX) as self.socket:
-            self.socket.connect(self.path)
-            self.answer = b""
-            bottom = image["board_stack_bottom"]
-            pointer = int.from_bytes(bytes.fromhex(self.ask("g")[13 * 8:14 * 8]), "little")
-            for at in range(bottom, pointer & ~3, 256):
-                count = min(256, (pointer & ~3) - at)
-                if self.ask(f"M{at:x},{count:x}:{PAINT.hex() * (count // 4)}") != "OK":
-                    raise Failure("QEMU did not paint the stack")
-            self.ask("D")
+    def read(self, address, size):
+        return bytes.fromhex(self.ask(f"m{address:x},{size:x}"))
+
+    def write(self, address, data):
+        if self.ask(f"M{address:x},{len(data):x}:{data.hex()}") != "OK":
+            raise Failure("QEMU did not write to memory")
+
+    def stack_pointer(self):
+        return int.from_bytes(bytes.fromhex(self.ask("g")[13 * 8:14 * 8]), "little")
+
+
+def paint(path, image):
+    """The stack anew, below what is in use, so that what is used from then on can be told from what was used
+    before."""
+    with Debugger(path) as debugger:
+        end = debugger.stack_pointer() & ~3
+        for at in range(image["board_stack_bottom"], end, 256):
+            debugger.write(at, PAINT * (min(256, end - at) // 4))
 
 
 STAGES = ("TLS handshake", "login", "online")
@@ -127,17 +144,17 @@ STAGES = ("TLS handshake", "login", "online")
 def stack_use(plan):
     """The deepest use of the stack in each of the stages: from power-on until TLS is up, until the firmware is
     online, and while it publishes and answers."""
-    painter = Painter(os.path.join(plan.server.scratch, "debugger"))
+    path = os.path.join(plan.server.scratch, "debugger")
     used = []
     with Peer(plan.server, WATCHER) as watcher:
         watcher.wait("online")
-        with plan.power_on("-gdb", painter.option()) as board:
+        with plan.power_on("-gdb", Debugger.option(path)) as board:
             board.wait(r"server verified by .*")
             used.append(board.snapshot().stack()[0])
-            painter.paint(board.image)
+            paint(path, board.image)
             sensor = board.online()
             used.append(board.snapshot().stack()[0])
-            painter.paint(board.image)
+            paint(path, board.image)
             next_reading(watcher, sensor)
             next_reading(watcher, sensor)
             watcher.do("message", to=sensor, body="read")
