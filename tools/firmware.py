@@ -17,7 +17,7 @@ PARTS = [
     ("BearSSL", r"/libbearssl\.a\("),
     ("TCP port", r"/obj/port/lwip\.o$"),
     ("lwIP", r"/liblwip\.a\("),
-    ("application", r"/obj/examples/4-firmware/\w+\.o$"),
+    ("application", r"/obj/examples/(4-firmware|sleep_resume)/\w+\.o$"),
     ("board", r"/obj/examples/boards/\w+\.o$"),
     ("C library", r"/(libc|libg|libc_nano|libg_nano|libgcc|libnosys)\.a\(|/crt\w+\.o$"),
 ]

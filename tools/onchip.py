@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What tools/image and tools/bench-chip run: the firmware of examples/4-firmware on the emulated lm3s6965evb, a
-Prosody on loopback with an ECDSA and an RSA certificate, and a watcher to whom the sensor's readings go."""
+Prosody on loopback with an ECDSA and an RSA certificate, and a watcher to whom the sensor's readings go. And
+examples/sleep_resume, a Prosody for that, and a way to meddle with what runs."""
 
 import filecmp
 import glob
@@ -12,10 +13,12 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "e2e"))
 
 # The path to the harness has to be known first.
-from chip_board import Firmware, build, header  # noqa: E402
+from chip_board import HOST, Firmware, build, header  # noqa: E402
 from chip_lab import NearProsody  # noqa: E402
 from chip_memory import PAINT  # noqa: E402
 from harness import BUILD, Failure, Peer, make_pki, scratch  # noqa: E402
+from modules_prosody import BOTH, SASL2_MODULES, Modern, host  # noqa: E402
+from tlsfront import TlsFront  # noqa: E402
 
 BOARD = "lm3s6965evb"
 KINDS = {"ECDSA": ("a.test", "ca"), "RSA": ("rsa.a.test", "rsaca")}  # of certificates: whose, and by which CA
@@ -50,6 +53,14 @@ class Options:
         pass
 
 
+def where_built(target):
+    """The folder's own firmware.elf that is the same, without its ending: beside it there is firmware.map."""
+    for elf in glob.glob(os.path.join(BUILD, "e2e", f"{BOARD}-*", "firmware.elf")):
+        if filecmp.cmp(elf, target, shallow=False):
+            return elf[:-4]
+    raise Failure("the firmware is not where it was built")
+
+
 class Plan:
     """A firmware that connects to the server. kind: of the server's certificate; variant: i15 or i31; None: as it
     comes."""
@@ -64,11 +75,8 @@ class Plan:
     def build(self):
         """Returns where firmware.elf and firmware.map are, without their endings."""
         target = os.path.join(self.server.scratch, "built.elf")
-        build(target, BOARD, header([self.ca], self.settings), self.more)
-        for elf in glob.glob(os.path.join(BUILD, "e2e", f"{BOARD}-*", "firmware.elf")):
-            if filecmp.cmp(elf, target, shallow=False):
-                return elf[:-4]
-        raise Failure("the firmware is not where it was built")
+        build(target, BOARD, header(self.ca, self.settings), self.more)
+        return where_built(target)
 
     def power_on(self, *options):
         return Firmware(self.server.scratch, BOARD, self.ca, relay=Options(*options), more=self.more,
@@ -162,3 +170,41 @@ def stack_use(plan):
             snapshot = board.snapshot()
             used.append(snapshot.stack()[0])
     return used
+
+
+# ---- examples/sleep_resume --------------------------------------------------------------------------
+
+MODULES = (*SASL2_MODULES, "smacks", "carbons")
+SLEEPER_HOSTS = {
+    "s.a.test": host(*MODULES, "e2e_endpoint", e2e_bindings=BOTH),
+    # Behind somebody else's TLS.
+    "front.a.test": host(*MODULES, modules_disabled=["tls"], c2s_require_encryption=False,
+                         allow_unencrypted_plain_auth=True),
+}
+
+
+class SleeperServer(Modern):
+    """Where a guest can reach it. People numbered from 1: each has a sleeper at each host, and gets its readings."""
+
+    address = "127.0.0.1"
+
+    def __init__(self, base, people):
+        numbers = range(1, people + 1)
+        users = [f"sleeper{n}@{name}" for n in numbers for name in SLEEPER_HOSTS]
+        super().__init__(base, make_pki(base), SLEEPER_HOSTS, users + [f"watcher{n}@a.test" for n in numbers])
+
+    def front(self, tls):
+        """What lets TLS sessions be resumed."""
+        return TlsFront().start(0, (self.address, self.port), f"{self.base}/hosts.crt", f"{self.base}/hosts.key",
+                                starttls=tls == "start")
+
+
+class Sleeper(Firmware):
+    makefile = "examples/sleep_resume/board.mk"
+    defaults = {"password": "secret", "host": HOST, "awake_ms": 60000, "time_floor": 0}
+
+    def __init__(self, base, ca, *options, **settings):
+        super().__init__(base, BOARD, ca, "sleeper", relay=Options(*options), **settings)
+
+    def settings(self, ca, settings):
+        return header(ca, settings, "SLEEPER", self.defaults)

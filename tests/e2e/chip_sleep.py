@@ -15,65 +15,38 @@ from concurrent.futures import ThreadPoolExecutor
 sys.dont_write_bytecode = True  # no cache beside the sources
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
 
-from chip_board import HOST, Firmware, header  # noqa: E402
 from chip_console import Console  # noqa: E402
-from harness import (BUILD, PATIENCE, Child, Failure, Peer, Report, clean_up, clean_up_always, make_pki,  # noqa: E402
-                     same, scratch)
-from modules_prosody import BOTH, SASL2_MODULES, Modern, host  # noqa: E402
-from onchip import Debugger, Options  # noqa: E402
-from tlsfront import TlsFront  # noqa: E402
+from harness import (BUILD, PATIENCE, Child, Failure, Peer, Report, clean_up, clean_up_always, same,  # noqa: E402
+                     scratch)
+from onchip import Debugger, Sleeper, SleeperServer  # noqa: E402
 
-BOARD = "lm3s6965evb"
 WAKES = 5
 COUNTED = r"wake {}: \d+ bytes up, \d+ down, \d+ round trips"
 READING = re.compile(r"(\d+): 2\d\.\d C")
-SETTINGS = {"password": "secret", "host": HOST, "awake_ms": 60000, "time_floor": 0}
-MODULES = (*SASL2_MODULES, "smacks", "carbons")
-HOSTS = {
-    "s.a.test": host(*MODULES, "e2e_endpoint", e2e_bindings=BOTH),
-    # Behind somebody else's TLS.
-    "front.a.test": host(*MODULES, modules_disabled=["tls"], c2s_require_encryption=False,
-                         allow_unencrypted_plain_auth=True),
-}
-CASES = 20  # at most: each has accounts of its own
+CASES = 20  # at most
 
 
-class Near(Modern):
-    """Where a guest can reach it."""
-
-    address = "127.0.0.1"
-
-
-class Board(Firmware):
-    makefile = "examples/sleep_resume/board.mk"
+class Board(Sleeper):
     kind = "board"
-
-    def __init__(self, base, ca, **settings):
-        super().__init__(base, BOARD, ca, "sleeper", **settings)
-
-    def settings(self, ca, settings):
-        return header(ca, settings, "SLEEPER", SETTINGS)
 
     def power_cut(self):
         self.monitor.do("system_reset")
-
-    def damage(self):
-        """Asleep, one bit in each copy."""
-        start, size = self.image["retained"], self.image.sizes["retained"] // 2
-        with Debugger(self.relay.path) as debugger:
-            for at in (start + size // 4, start + size + size // 4):
-                debugger.write(at, bytes([debugger.read(at, 1)[0] ^ 4]))
-        self.power_cut()
 
 
 class Sleeping(Board):
     """Sleeps until it is reset, and can be meddled with."""
 
     def __init__(self, base, ca, **settings):
-        path = os.path.join(scratch(), "debugger")
-        relay = Options("-gdb", Debugger.option(path))
-        relay.path = path
-        super().__init__(base, ca, relay=relay, **{**settings, "sleep_ms": 3600000})
+        self.debugger = os.path.join(scratch(), "debugger")
+        super().__init__(base, ca, "-gdb", Debugger.option(self.debugger), **{**settings, "sleep_ms": 3600000})
+
+    def damage(self):
+        """Asleep, one bit in each copy."""
+        start, size = self.image["retained"], self.image.sizes["retained"] // 2
+        with Debugger(self.debugger) as debugger:
+            for at in (start + size // 4, start + size + size // 4):
+                debugger.write(at, bytes([debugger.read(at, 1)[0] ^ 4]))
+        self.power_cut()
 
 
 class Process(Console):
@@ -138,8 +111,7 @@ class Night:
         self.front = None
         port = server.direct if tls == "direct" else server.port
         if front:
-            self.front = TlsFront().start(0, (server.address, server.port), f"{server.base}/hosts.crt",
-                                          f"{server.base}/hosts.key", starttls=tls == "start")
+            self.front = server.front(tls)
             port = self.front.port
         self.watcher = Peer(server, f"watcher{number}@a.test")
         self.watcher.wait("online")
@@ -222,8 +194,8 @@ def damaged(server, device):
 def cases(report, server, device, still):
     for tls in ("direct", "start"):
         for front in (True, False):
-            report.run(f"{device.kind}, {tls}, {'TLS that resumes' if front else 'Prosody alone'}: {WAKES} wakes", wakes,
-                       server, device, tls, front)
+            way = "TLS that resumes" if front else "Prosody alone"
+            report.run(f"{device.kind}, {tls}, {way}: {WAKES} wakes", wakes, server, device, tls, front)
         report.run(f"{device.kind}, {tls}: power cuts", cuts, server, device, tls)
     report.run(f"{device.kind}: what is retained is damaged", damaged, server, still)
 
@@ -231,17 +203,14 @@ def cases(report, server, device, still):
 def main():
     clean_up_always()
     report = Report(sys.argv[1] if len(sys.argv) > 1 else "")
-    base, made = scratch(), []
-    accounts = [f"sleeper{n}@{name}" for n in range(1, CASES) for name in HOSTS]
-    watchers = [f"watcher{n}@a.test" for n in range(1, CASES)]
-    report.run("prosody: starts", lambda: made.append(
-        Near(base, make_pki(base), HOSTS, accounts + watchers).start()), always=True)
+    made = []
+    report.run("prosody: starts", lambda: made.append(SleeperServer(scratch(), CASES).start()), always=True)
     if made:
         with ThreadPoolExecutor(max_workers=2) as pool:
             for job in [pool.submit(cases, report, made[0], *kinds) for kinds in ((Board, Sleeping), (Process, Once))]:
                 job.result()
         made[0].stop()
-    Firmware.summary()
+    Sleeper.summary()
     print(f"{report.passed} passed, {report.failed} failed")
     clean_up()
     return 1 if report.failed or not report.passed else 0
