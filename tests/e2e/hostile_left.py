@@ -21,6 +21,7 @@ UPGRADE = "urn:xmpp:sasl:upgrade:0"
 FAST = "urn:xmpp:fast:0"
 BIND2 = "urn:xmpp:bind:0"
 SM = "urn:xmpp:sm:3"
+UUID4 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 # What may go with the first message of a login.
 ALONG = {f"{{{FAST}}}request-token": "token wanted", f"{{{SM}}}resume": "resume", f"{{{BIND2}}}bind": "bind"}
 SCRAM_UPGRADE = "urn:xmpp:scram-upgrade:0"
@@ -101,7 +102,7 @@ class Reader:
         """[XEP-0388], [XEP-0480]"""
         agent = root.find(f"{{{SASL2}}}user-agent")
         if agent is not None:
-            if not re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", agent.get("id")):
+            if not UUID4.fullmatch(agent.get("id")):
                 raise Failure(f"user-agent: {agent.get('id')}")
             root.remove(agent)
         along = "".join(f" and {ALONG[child.tag]}" for child in root if child.tag in ALONG)

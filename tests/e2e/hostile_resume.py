@@ -110,7 +110,8 @@ def resumptions():
             c.send(text)
             c.rest()
 
-        return Case("resumption", title, script, error, PROVED + ", resume 0" + end, options=[*SESSION, "--send", "bob@a.test", "x"],
+        return Case("resumption", title, script, error, PROVED + ", resume 0" + end,
+                    options=[*SESSION, "--send", "bob@a.test", "x"],
                     before=[("a.test", honest)], after=("a.test", honest), reached=AUTHENTICATED,
                     tail=tail, **more)
 
@@ -263,7 +264,8 @@ def tokens():
     yield Case("token", "has another key, with a certificate of the same CA", giver, "CERT_CHANGED", "TLS",
                options=SESSION, before=[("a.test", giver)], after=("a.test", giver), certificate="rekeyed",
                reached=["connected", "changed"])
-    yield Case("token", "has another certificate for the same key", giver, None, sent + ", ack 0", options=SESSION, before=[("a.test", giver)], after=("renewed", giver), certificate="renewed",
+    yield Case("token", "has another certificate for the same key", giver, None, sent + ", ack 0", options=SESSION,
+               before=[("a.test", giver)], after=("renewed", giver), certificate="renewed",
                events=["connected", "changed", *ONLINE[1:], "closed"])
     yield case("offers no tokens any more, and mechanisms in the old list alone", lambda c: (
         c.encrypt(), c.header(), c.features(mechanisms(*OFFER)), c.rest()), "TIMEOUT",

@@ -5,7 +5,6 @@ each stanza. One way to log in is a host, and by what the first login and the la
 import itertools
 import os
 import signal
-import time
 
 from harness import PATIENCE, Cli, Peer, same, until
 from sessions_link import Link
@@ -29,24 +28,6 @@ def bodies(speaker, sender):
 
 def ids(cli, kind):
     return [event["id"] for event in cli.events if event["event"] == kind]
-
-
-def content(path):
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def stored(path):
-    """Nothing more is written: all that happened is in the file."""
-    seen = [content(path), time.monotonic()]
-
-    def quiet():
-        now = content(path)
-        if now != seen[0]:
-            seen[:] = now, time.monotonic()
-        return time.monotonic() - seen[1] > 0.3
-
-    until("the file to stay as it is", quiet)
 
 
 def kill(cli):
@@ -244,7 +225,6 @@ class Sessions:
                     cli.wait("message", **{"from": self.peer.full, "body": f"{runs[number - 1][0]} asleep"})
                 self.exchange(cli, jid, self.peer, word)
                 if killed:
-                    stored(session)
                     kill(cli)
                 else:
                     self.leave(cli)

@@ -239,8 +239,8 @@ class Half(Sessions):
         name = "half a stanza" if self.cured else "half a stanza, which the server goes on with"
         self.case(f"{name}, in a text", self.half, f"<message to='PEER'><body>big up</body><x xmlns='urn:x'>{BIG}</x>"
                   "</message>")
-        self.case(f"{name}, in a value", self.half, f"<message to='PEER'><body>big up</body><x xmlns='urn:x' a='{BIG}'/>"
-                  "</message>")
+        self.case(f"{name}, in a value", self.half, "<message to='PEER'><body>big up</body>"
+                  f"<x xmlns='urn:x' a='{BIG}'/></message>")
 
     def peers(self):
         self.peer = self.find(self.way.host)

@@ -6,7 +6,7 @@ import os
 import re
 
 from harness import Ejabberd, write
-from modules_prosody import BOTH, SASL2_MODULES, Modern, host
+from modules_prosody import BOTH, Modern, host
 from pledge_pki import certificate
 from sessions_case import Way
 
@@ -57,8 +57,9 @@ class Keeping(Modern):
     name, forgets = "prosody", True
 
     def __init__(self, base, pki):
-        super().__init__(base, pki, HOSTS, {*(f"watcher@{name}" for name in HOSTS), *(f"{way.user}@{name}" for way in PROSODY_WAYS
-                         if way.user != "alice" for name in (way.host, way.brief))})
+        watchers = [f"watcher@{name}" for name in HOSTS]
+        others = {f"{way.user}@{name}" for way in PROSODY_WAYS for name in (way.host, way.brief)}
+        super().__init__(base, pki, HOSTS, [*watchers, *(others - {f"alice@{name}" for name in HOSTS})])
 
     def data(self, name, store, user="alice"):
         """Where that host keeps what of a user."""
@@ -96,7 +97,8 @@ class KeepingEjabberd(Ejabberd):
 
     def __init__(self, base, pki):
         certificate(pki, "sessions", self.hosts)
-        super().__init__(base, pki, [f"{user}@{name}" for user in ("alice", "bob", "watcher") for name in self.hosts[:2]], [])
+        users = [f"{user}@{name}" for user in ("alice", "bob", "watcher") for name in self.hosts[:2]]
+        super().__init__(base, pki, users, [])
 
     def mark(self):
         return len(self.log())
