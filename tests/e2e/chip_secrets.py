@@ -6,6 +6,7 @@ import hmac
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chip_console import DISCONNECTED
 from fake import Scram, encode
 from harness import Failure
 
@@ -86,10 +87,9 @@ def found(snapshot, secrets):
 def secrets_gone(place, firmware):
     watched = Watched(place, firmware)
     place.change_to(watched.script)
-    firmware.wait("error CLOSED")  # of the connection before
-    firmware.wait("closed")
-    firmware.wait("error CLOSED")
-    firmware.wait("closed")
+    for _ in range(2):  # the connection before, and this one
+        firmware.wait("error CLOSED")
+        firmware.wait(DISCONNECTED)
     after = firmware.snapshot()
     place.leave.set()
     firmware.wait("published .*")
