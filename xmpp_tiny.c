@@ -2863,7 +2863,7 @@ static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
 /* Something has arrived at the other side: connecting was worth it. */
 static void success(struct xmpp_tiny *x)
 {
-    x->link.attempts = 0;
+    x->link.attempts = x->link.barren = 0;
     x->redirects = 0;
 }
 
@@ -4719,8 +4719,10 @@ static void closed(struct xmpp_tiny *x)
         if (!(x->flags & F_AUTHENTICATED))
             unlearn(x, TEXT_TOKEN);
     }
-    if (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
-                        error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML))
+    if (x->error.code == ERR(TIMEOUT) && (x->flags & F_AUTHENTICATED))
+        l->barren++;
+    if (l->barren > 1 || (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
+                                          error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML)))
         unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
     alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
     l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);

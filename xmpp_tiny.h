@@ -718,6 +718,7 @@ struct xmpp_tiny_link_ {
     uint16_t covered;   /* stanzas that the answer to what we asked acknowledges */
     uint16_t used;      /* bytes of the transmit buffer, when the last unit was handled */
     uint8_t attempts;   /* to connect, since something was delivered */
+    uint8_t barren;     /* connections that fell silent before anything was */
     uint8_t id[8];      /* of the iq by which we ask */
     uint32_t in, acked; /* stanzas handled by us, by the server [XEP-0198 4] */
     uint32_t saved_in;  /* the first, at the first save after a stanza of ours had left */
