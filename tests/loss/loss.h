@@ -157,7 +157,7 @@ struct loss_world {
     bool inactive;
     /* the truth of what the client sent */
     uint8_t handled[LOSS_STANZAS], handled_in[LOSS_STANZAS];
-    bool forgotten[LOSS_STANZAS];
+    bool forgotten[LOSS_STANZAS], loaded[LOSS_STANZAS]; /* accepted before the power failed */
     unsigned handled_at[LOSS_STANZAS];
     unsigned last_first, library_at[LOSS_SESSIONS];
     unsigned rollbacks; /* told to the server */
@@ -174,6 +174,8 @@ struct loss_world {
     uint8_t *rx, *tx;
     struct loss_journal journal;
     unsigned serial;
+    bool dirty; /* something happened that was not saved */
+    bool full;  /* an answer found no room: what has left may be stripped to its tag */
     bool room, ending, suspended, told_error, was_online, final, finished, closed, done[64];
     int error_code;
     uint32_t until;

@@ -510,6 +510,8 @@ static void handled(unsigned n)
     if (loss.handled[n] &&
         (!is(W_RESEND) || loss.handled_in[n] == loss.session || loss.sessions[loss.handled_in[n]].alive))
         loss_fail("number %u arrives twice, in session %u and %u", n, loss.handled_in[n], loss.session);
+    if (loss.handled[n] && loss.loaded[n])
+        loss_fail("number %u was loaded, and is sent again", n);
     if (n <= s->last)
         loss_fail("number %u arrives after %u", n, s->last);
     if (!loss.handled[n]) {

@@ -404,6 +404,7 @@ static void save(void)
         loss.blob_count--;
     }
     b = &loss.blobs[loss.blob_count++];
+    loss.dirty = false;
     len = xmpp_tiny_save(loss.x, b->data, blob_room());
     if (len <= 0 || xmpp_tiny_changed(loss.x)) {
         loss_fail("saved: %d", len);
@@ -420,6 +421,8 @@ static void save(void)
 
 static void save_changed(void)
 {
+    if (loss.dirty && !is(W_NO_SAVED) && !xmpp_tiny_changed(loss.x))
+        loss_fail("something is new, and it is not said that it has to be saved");
     if (is(W_SAVE_POLL) && (loss.blob_count == 0 || xmpp_tiny_changed(loss.x)))
         save();
 }
@@ -489,6 +492,7 @@ static int send(char kind)
     }
     if (err >= 0) {
         loss.serial = n;
+        loss.dirty = true;
         j->end[n] = END_OPEN;
         if (kind == 'q') {
             j->asked[n] = END_OPEN;
@@ -521,6 +525,7 @@ static void take(unsigned n)
         if (j->got[i] && loss.session && j->got_in[i] == loss.session && loss.sessions[loss.session].counts)
             loss_fail("number %u is told after %u", n, i);
     j->got[n]++;
+    loss.dirty |= loss.session && loss.sessions[loss.session].counts;
     j->got_in[n] = (uint8_t)loss.session;
 }
 
@@ -576,10 +581,14 @@ static void tag_told(uint32_t n, bool delivered)
     } else if (delivered && !loss.handled[n]) {
         loss_fail("%u is told as DELIVERED, but is not", n);
     } else if (!delivered && loss.known && loss.sessions[loss.known].alive && !loss.ending &&
-               !loss.given_up && !is(W_NO_TEXT)) {
+               !loss.given_up && !is(W_NO_TEXT) && (loss.handled[n] || !loss.full)) {
         loss_fail("%u is told as UNDELIVERED, but its session goes on", n);
+    } else if (!delivered && is(W_RESEND) && j->asked[n] == END_NONE && !loss.loaded[n] && !loss.told_error &&
+               !loss.ending && !loss.suspended && !loss.full) {
+        loss_fail("%u is told as UNDELIVERED, but could be sent again", n);
     }
     j->end[n] = delivered ? END_DELIVERED : END_UNDELIVERED;
+    loss.dirty = true;
 }
 
 static const struct {
@@ -632,6 +641,9 @@ static int event_told(const struct xmpp_tiny_event *e)
         if (loss.granted && !is(W_NO_SAVED))
             loss.known = loss.granted;
         loss.granted = 0;
+        for (unsigned n = 1; n <= loss.serial && loss.session; n++)
+            if (loss.journal.asked[n] == END_OPEN && loss.handled[n] && loss.handled_in[n] != loss.session)
+                loss_fail("request %u outlives its session", n);
         if (e->resumed)
             for (unsigned n = 1; n <= loss.serial; n++)
                 if (loss.forgotten[n] && loss.handled[n] && loss.handled_in[n] == loss.session &&
@@ -641,8 +653,10 @@ static int event_told(const struct xmpp_tiny_event *e)
     case XMPP_TINY_EVENT_MESSAGE:
         if (is(W_ECHO) && !loss.ending) {
             int err = send('m');
-            if (err == XMPP_TINY_ERR_AGAIN)
+            if (err == XMPP_TINY_ERR_AGAIN) {
+                loss.full = true;
                 return err;
+            }
         }
         take(slice_number(e->body));
         break;
@@ -681,8 +695,9 @@ static int event_told(const struct xmpp_tiny_event *e)
             loss.known = 0;
         } else if (!(loss.errors & UINT64_C(1) << (e->error.code + 64))) {
             loss_fail("ERROR %s", xmpp_tiny_err_name(e->error.code));
-        } else if (e->error.code == XMPP_TINY_ERR_STREAM && loss.given_up) {
-            loss.known = 0;
+        } else if (loss.given_up &&
+                   (e->error.code == XMPP_TINY_ERR_STREAM || e->error.code == XMPP_TINY_ERR_UNEXPECTED)) {
+            loss.known = loss.read = loss.enabled = 0;
         }
         break;
     case XMPP_TINY_EVENT_DISCONNECTED:
@@ -724,8 +739,10 @@ static int on_query(struct xmpp_tiny *x, const struct xmpp_tiny_event *e, void *
         loss_fail("a query after CLOSED");
     xmpp_tiny_begin_result(x, e->el);
     err = xmpp_tiny_send(x);
-    if (err == XMPP_TINY_ERR_AGAIN)
+    if (err == XMPP_TINY_ERR_AGAIN) {
+        loss.full = true;
         return err;
+    }
     if (err != 0 && err != XMPP_TINY_ERR_STATE)
         loss_fail("answering: %s", xmpp_tiny_err_name(err));
     loss_see("* query %u", slice_number(xmpp_tiny_attr(q, "n")));
@@ -907,8 +924,6 @@ void loss_begin(const struct loss_scenario *s)
     loss.x = x;
     loss.verbose = verbose;
     loss.scenario = s;
-    if (is(W_SMALL) && is(W_ECHO))
-        loss.errors = ERR_BIT(TIMEOUT);         /* what frees the queue may stand behind a second stanza */
     loss.now = loss.begun = UINT32_MAX - 20000; /* it wraps in mid-run */
     c->jid = "juliet@example.org/balcony";
     c->mechanisms = XMPP_TINY_ALLOW(EXTERNAL);
@@ -950,6 +965,7 @@ static void power_on(enum loss_kind kind)
     loss.power_failed = true;
     loss.finished = loss.closed = loss.ending = loss.suspended = loss.told_error = false;
     loss.patience = loss.until = 0;
+    loss.dirty = false;
     loss.error_code = 0;
     loss.session_lost |= b == NULL;
     if (b)
@@ -962,6 +978,7 @@ static void power_on(enum loss_kind kind)
     loss.goes_back = false;
     loss.loaded_clock = b ? b->clock : 0;
     for (unsigned n = 1; n <= loss.serial; n++) {
+        loss.loaded[n] = true;
         loss.forgotten[n] |= loss.journal.end[n] == END_NONE && old.end[n] != END_NONE;
         if (loss.journal.asked[n] == END_OPEN)
             loss.journal.asked[n] = END_DELIVERED; /* requests end with the power */
