@@ -142,7 +142,8 @@ class Chaos(Breaks):
 
     def state(self):
         counted = [question for question in self.asked if question.counts]
-        return (f"{len(counted)} questions, {sum(q.answers for q in counted)} answers; {counts(self.seen)}\n      "
+        return (f"{len(counted)} questions, {sum(q.answers for q in counted)} answers, {len(self.open)} open; "
+                f"{counts(self.seen)}\n      "
                 f"{self.done()} kills: {counts(self.inflicted)}")
 
 
