@@ -2512,12 +2512,12 @@ static struct xmpp_tiny_saved *known(const struct xmpp_tiny *x)
                : NULL;
 }
 
-/* Where the n-th text of what is remembered stands, its length first. */
+/* Where the n-th text of what is remembered stands, its length first; beyond the end if they are damaged. */
 static size_t text_at(const struct xmpp_tiny_saved *saved, unsigned n)
 {
     size_t at = 0;
-    while (n-- && at < XMPP_TINY_MAX_TEXTS)
-        at += 1U + saved->texts[at];
+    while (n-- && at <= XMPP_TINY_MAX_TEXTS)
+        at = at < XMPP_TINY_MAX_TEXTS ? at + 1 + saved->texts[at] : XMPP_TINY_MAX_TEXTS + 1;
     return at;
 }
 
@@ -2907,8 +2907,6 @@ static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event
 /* The server has taken over so many stanzas more. */
 static void session_acked(struct xmpp_tiny *x, uint32_t n)
 {
-    if (n)
-        success(x);
     while (n-- && stanza_ends(x, ENTRY_STANZA | ENTRY_SENT, XMPP_TINY_EVENT_DELIVERED))
         continue;
 }
@@ -4168,6 +4166,8 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
 {
     run name = el_name(e);
     struct xmpp_tiny_link_ *l = &x->link;
+    uint32_t acked;
+    bool asked;
     int err;
     if (!run_is(el_ns(e), NS_SM))
         return 1;
@@ -4186,11 +4186,14 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     }
     if (!run_is(name, "a"))
         return 1;
+    acked = l->acked;
+    asked = l->flags & L_ASKED;
     answered(x);
-    success(x);
     err = session_handled(x, el_attr(e, "h"));
     if (err)
         unlearn(x, TEXT_SESSION);
+    else if (asked || l->acked != acked)
+        success(x);
     return err;
 }
 
@@ -4303,6 +4306,8 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     b.session = (uint8_t)resumable(x);
     b.build = u16(sizeof *saved);
     b.texts = u16(known(x) ? text_at(saved, TEXTS) : 0);
+    if (b.texts > XMPP_TINY_MAX_TEXTS)
+        b.texts = 0;
     b.account = x->account;
     b.in = x->link.in + x->link.again;
     b.told = x->link.flags & L_MARK ? x->link.saved_in : x->link.in;
@@ -4413,8 +4418,8 @@ static int stanza_send(struct xmpp_tiny *x)
     int err = commit(x);
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
-    if (!err)
-        x->link.flags = (x->link.flags | L_CHANGED) & ~L_MARK;
+    if (!err) /* what waits for a session has not left when we tell what to resume from */
+        x->link.flags = (x->link.flags | L_CHANGED) & (x->out.flows ? ~L_MARK : ~0U);
     if (err || q == NULL)
         return err;
     if (++x->next_request == 0)
@@ -4736,6 +4741,12 @@ static void closed(struct xmpp_tiny *x)
         forget_received(x);
     if (!alive)
         session_over(x, queue_size(x) == 0 || (!moved && !again));
+    if ((moved || again) && (l->flags & L_ENDING)) { /* the application has had enough */
+        moved = again = x->moved = false;
+        if (!alive)
+            session_over(x, true);
+        forget_received(x);
+    }
     if (again)
         wait = retry_wait(x);
     if (l->attempts < UINT8_MAX)
@@ -5285,7 +5296,8 @@ static int depart(struct xmpp_tiny *x, uint32_t how)
         return ERR(STATE);
     x->flags &= (uint8_t)~F_REDIRECT;
     if (x->state >= XMPP_TINY_STATE_CLOSE) {
-        l->flags |= how & L_ENDING;
+        if (!(l->flags & L_ENDING))
+            l->flags |= how; /* what was wanted first counts */
         return 0;
     }
     if (online && counts(x) && !(how & L_SUSPEND) &&
