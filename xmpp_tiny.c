@@ -4081,7 +4081,7 @@ static void link_ping(struct xmpp_tiny *x, bool own)
     out_attr(x, "id", &id);
     out_start(x, "ping", NS_PING);
     if (commit(x) == 0)
-        x->link.flags &= ~L_MARK;
+        x->link.flags = (x->link.flags | L_CHANGED) & ~L_MARK;
 }
 
 /* Asks the server what it has. */

@@ -383,7 +383,8 @@ bool xmpp_tiny_jid_same_bare(struct xmpp_tiny_str a, struct xmpp_tiny_str b);
     X(ROOM)          /* after a call that returned AGAIN: there is room again */ \
     X(DELIVERED)     /* tag: the server has taken over the stanza that bears it. Not told for tag 0 */ \
     X(UNDELIVERED)   /* tag: that stanza is given up. It did not arrive, or nobody knows: the session it
-                        was sent in has ended without a word about it */ \
+                        was sent in has ended without a word about it, or the connection broke when answers
+                        to what arrived had taken its room in a full queue */ \
     X(ERROR)         /* error: why the connection is about to end */ \
     X(DISCONNECTED)  /* error: likewise, it has ended; wait: the next attempt begins in so many milliseconds */ \
     X(CLOSED)        /* it has ended, and nothing is attempted; always the last event after

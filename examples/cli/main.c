@@ -146,6 +146,8 @@ static int handle(struct app *a, struct xmpp_tiny *x, const struct xmpp_tiny_eve
         break;
     case XMPP_TINY_EVENT_CLOSED:
         a->closed = true;
+        if (!a->options.session)
+            cli_tasks_give_up(&a->tasks);
         break;
     case XMPP_TINY_EVENT_CONNECTED:
     case XMPP_TINY_EVENT_REGISTERED:

@@ -319,6 +319,14 @@ void cli_tasks_delivered(struct cli_tasks *s, const struct xmpp_tiny_event *even
     cli_report_end();
 }
 
+void cli_tasks_give_up(struct cli_tasks *s)
+{
+    while (s->ids.count > 0) {
+        const struct xmpp_tiny_event event = {.kind = XMPP_TINY_EVENT_UNDELIVERED, .tag = s->ids.list[0].tag};
+        cli_tasks_delivered(s, &event);
+    }
+}
+
 void cli_tasks_room(struct cli_tasks *s)
 {
     s->full = false;

@@ -84,6 +84,9 @@ void cli_tasks_answer(struct cli_tasks *s, const struct xmpp_tiny_event *event);
 /* Reports the end of a stanza: DELIVERED, UNDELIVERED. */
 void cli_tasks_delivered(struct cli_tasks *s, const struct xmpp_tiny_event *event);
 
+/* The session will not be resumed: what it left behind is undelivered. */
+void cli_tasks_give_up(struct cli_tasks *s);
+
 /* There may be room again. */
 void cli_tasks_room(struct cli_tasks *s);
 
