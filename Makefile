@@ -170,7 +170,7 @@ e2e: $(SAN_PROGRAMS) $(BUILD)/brssl ## the tests against real servers alone, on 
 	@tools/run-tests -j $(JOBS) $(E2E_SUITES)
 
 .PHONY: chaos
-chaos: $(PROGRAMS) $(BUILD)/brssl ## 5,000 messages each way while 300 connections break, for each server; takes an hour
+chaos: $(PROGRAMS) $(BUILD)/brssl ## 5,000 messages each way while 300 connections break, for each server; takes ten minutes
 	@tools/run-tests -j 1 -t 7200 'BUILD=$(BUILD) tests/e2e/chaos.py --full' 'BUILD=$(BUILD) tests/e2e/chip_chaos.py --full'
 
 .PHONY: warnings

@@ -254,6 +254,11 @@ class Half(Sessions):
             cli.say("id=big raw " + stanza.replace("PEER", self.peer.full))
             cli.wait("disconnected")
             until("its end", lambda: "big" in ids(cli, "delivered") + ids(cli, "undelivered"))
+            if not self.cured and any(event["condition"] == "policy-violation" for event in cli.events
+                                      if event["event"] == "error" and "condition" in event):
+                # All that was sent anew became part of the half stanza, until that was too big: nothing to try again.
+                same("told once", ids(cli, "undelivered"), ["big"])
+                return
             jids = [event["jid"] for event in cli.events if event["event"] == "online"]
             cli.say(f"id=ping ping {self.way.host}")
             cli.wait("pong", id="ping")
