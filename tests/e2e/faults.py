@@ -3,6 +3,7 @@
 no credential and no stanza leaves where none may."""
 
 import re
+import time
 
 from fake import BINDING, SASL, STARTTLS, STREAMS, TLS, Fake, encode, mechanisms
 from harness import Cli, Failure, free_ports, same
@@ -395,6 +396,7 @@ def ending(pki, how):
     def script(c):
         c.online()
         if how == "reset":
+            time.sleep(0.5)  # a reset takes with it what the client has not read yet
             c.reset()
         elif how == "cut":
             c.cut()
