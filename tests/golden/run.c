@@ -865,8 +865,11 @@ static void g_event_text(struct g_text *t, struct xmpp_tiny *x, const struct xmp
         break;
     case XMPP_TINY_EVENT_DELIVERED:
     case XMPP_TINY_EVENT_UNDELIVERED:
-        if (e->tag)
-            g_number(t, "tag", (long)e->tag);
+        if (e->tag) {
+            char tag[24];
+            snprintf(tag, sizeof tag, " tag=%lu", (unsigned long)e->tag);
+            g_adds(t, tag);
+        }
         break;
     case XMPP_TINY_EVENT_CLOSED:
         if (e->unsent)
