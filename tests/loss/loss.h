@@ -159,7 +159,7 @@ struct loss_world {
     uint8_t handled[LOSS_STANZAS], handled_in[LOSS_STANZAS];
     bool forgotten[LOSS_STANZAS], loaded[LOSS_STANZAS]; /* accepted before the power failed */
     unsigned handled_at[LOSS_STANZAS];
-    unsigned last_first, library_at[LOSS_SESSIONS];
+    unsigned last_first, stack_at[LOSS_SESSIONS];
     unsigned rollbacks; /* told to the server */
     /* the truth of what the client knows */
     unsigned known;                               /* the session that it has to resume; 0: none */

@@ -554,7 +554,7 @@ static void stanza(void)
         }
         if (strstr(unit, "type='error'"))
             loss_fail("an error is sent: %.100s", unit);
-        loss.library_at[loss.session] = ++loss.clock;
+        loss.stack_at[loss.session] = ++loss.clock;
         return;
     }
     memset(&result, 0, sizeof result);
@@ -568,7 +568,7 @@ static void stanza(void)
         handled(n);
         result.number = n;
     } else {
-        loss.library_at[loss.session] = ++loss.clock;
+        loss.stack_at[loss.session] = ++loss.clock;
     }
     deliver(&result);
     if (s->counts)

@@ -687,7 +687,7 @@ static int event_told(const struct xmpp_tiny_event *e)
             for (unsigned n = 1; n <= loss.serial; n++)
                 why |= loss.forgotten[n] && loss.handled[n] && loss.handled_at[n] > loss.loaded_clock;
             for (unsigned i = 1; i <= loss.session_count; i++)
-                why |= loss.library_at[i] > loss.loaded_clock;
+                why |= loss.stack_at[i] > loss.loaded_clock;
             if (!loss.power_failed || !why)
                 loss_fail("ROLLBACK without a reason");
             loss_told();
