@@ -704,13 +704,13 @@ struct xmpp_tiny_tok_ {
     uint16_t open[XMPP_TINY_MAX_DEPTH];
 };
 struct xmpp_tiny_out_ {
+    int8_t error;
+    uint8_t depth, flags, request, carry_len, carry[3];
+    bool flows; /* stanzas may leave */
     char *buf;
     uint16_t size, begin, next, commit, end; /* kept until acknowledged .. due .. being written */
     uint16_t at, gone;                       /* the entry that has begun, and bytes of it that have left */
     uint32_t tag, max;                       /* of the next stanza; the largest the server takes, 0: any */
-    int8_t error;
-    uint8_t depth, flags, request, carry_len, carry[3];
-    bool flows; /* stanzas may leave */
     const char *names[6];
 };
 struct xmpp_tiny_link_ {
