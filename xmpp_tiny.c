@@ -1237,7 +1237,7 @@ static char *tok_room(struct xmpp_tiny_tok_ *t, size_t len)
 
 /* ==== Room 4: writer ==============================================================================
  * Bounded XML output into the transmit buffer, a row of entries: a head and the bytes of a stanza or of
- * something of the stream's own. buf[begin..next) was sent and is kept until the server has it,
+ * something of the stream's own. buf[0..next) was sent and is kept until the server has it,
  * buf[next..commit) is due, buf[commit..end) is being written and counts only when out_commit() takes it,
  * so a stanza goes out whole or not at all. The first error sticks until then.
  * Owns x->out. Cost: linear in the bytes written, and in the entries. */
@@ -1382,14 +1382,6 @@ static void out_escaped(struct xmpp_tiny *x, const str *s, bool value)
 static void out_begin(struct xmpp_tiny *x, bool own)
 {
     struct xmpp_tiny_out_ *o = &x->out;
-    if (o->begin) {
-        memmove(o->buf, o->buf + o->begin, (size_t)(o->commit - o->begin));
-        o->commit = u16(o->commit - o->begin);
-        o->next = u16(o->next - o->begin);
-        o->at = u16(o->at - o->begin);
-        memset(o->buf + o->commit, 0, o->begin);
-        o->begin = 0;
-    }
     o->end = o->commit;
     o->error = 0;
     o->depth = 0;
@@ -1537,30 +1529,23 @@ static int out_commit(struct xmpp_tiny *x)
     return err;
 }
 
-/* Takes an entry out. What was sent may be secret: it does not stay. */
-static void out_remove(struct xmpp_tiny *x, size_t at)
+/* Takes out n bytes at `at` that are committed. What was sent may be secret: it does not stay. */
+static void out_cut(struct xmpp_tiny *x, size_t at, size_t n)
 {
     struct xmpp_tiny_out_ *o = &x->out;
-    uint16_t size = u16(entry_end(x, at) - at);
+    o->end = u16(o->end - n);
+    o->commit = u16(o->commit - n);
+    if (o->next > at)
+        o->next = u16(o->next - n);
     if (o->at > at)
-        o->at = u16(o->at - size);
-    if (at == o->begin) {
-        memset(o->buf + at, 0, size);
-        o->begin = u16(o->begin + size);
-        if (o->next == at)
-            o->next = o->begin;
-        if (o->at >= at)
-            o->at = u16(o->at + size);
-    } else {
-        memmove(o->buf + at, o->buf + at + size, (size_t)(o->end - at) - size);
-        o->end = u16(o->end - size);
-        o->commit = u16(o->commit - size);
-        memset(o->buf + o->end, 0, size);
-        if (o->next > at)
-            o->next = u16(o->next - size);
-    }
-    if (o->begin == o->commit && !(o->flags & OUT_BUILDING))
-        o->begin = o->next = o->at = o->commit = o->end = 0;
+        o->at = u16(o->at - n);
+    memmove(o->buf + at, o->buf + at + n, o->end - at);
+    memset(o->buf + o->end, 0, n);
+}
+
+static void out_remove(struct xmpp_tiny *x, size_t at)
+{
+    out_cut(x, at, entry_end(x, at) - at);
 }
 
 static void out_sent(struct xmpp_tiny *x, size_t n)
@@ -1585,18 +1570,12 @@ static void out_sent(struct xmpp_tiny *x, size_t n)
 static uint32_t out_count(const struct xmpp_tiny *x, uint8_t flags)
 {
     uint32_t n = 0;
-    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+    for (size_t at = 0; at < x->out.commit; at = entry_end(x, at)) {
         const char *e = entry(x, at);
         if ((e[2] & flags) == flags)
             n += e[2] & ENTRY_MANY ? entry_tag(e) & UINT16_MAX : 1;
     }
     return n;
-}
-
-/* Bytes of the buffer that are in use. */
-static size_t out_used(const struct xmpp_tiny *x)
-{
-    return (size_t)(x->out.commit - x->out.begin);
 }
 
 /* Makes room of what has left, when nothing can be read before there is some, not even that it has arrived:
@@ -1606,18 +1585,14 @@ static size_t out_used(const struct xmpp_tiny *x)
 static bool out_strip(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_out_ *o = &x->out;
-    size_t before = out_used(x), at, last;
-    for (int tagged = 0; tagged < 2 && out_used(x) == before; tagged++)
-        for (at = last = o->begin; at < o->next; at = entry_end(x, at)) {
+    size_t before = o->commit, at, last;
+    for (int tagged = 0; tagged < 2 && o->commit == before; tagged++)
+        for (at = last = 0; at < o->next; at = entry_end(x, at)) {
             char *e = entry(x, at), *l = entry(x, last);
             uint16_t len = entry_len(e);
             uint32_t tag = entry_tag(e);
             if (!(e[2] & ENTRY_MANY) && (tag != 0) == tagged && len) {
-                memmove(e + HEAD, e + HEAD + len, (size_t)(o->end - at) - HEAD - len);
-                o->end = u16(o->end - len);
-                o->commit = u16(o->commit - len);
-                o->next = u16(o->next - len);
-                memset(o->buf + o->end, 0, len);
+                out_cut(x, at + HEAD, len);
                 e[0] = e[1] = 0;
                 if (!tagged) {
                     tag = e[2] & ENTRY_OURS ? 1 : 0x10001;
@@ -1634,7 +1609,7 @@ static bool out_strip(struct xmpp_tiny *x)
             }
             last = at;
         }
-    return out_used(x) < before;
+    return o->commit < before;
 }
 
 /* The connection is gone: what was the stream's own goes with it, the stanzas begin from the first. */
@@ -1646,13 +1621,12 @@ static void out_rewind(struct xmpp_tiny *x)
     o->gone = 0;
     o->max = 0;
     o->end = o->commit;
-    for (size_t at = o->begin; at < o->commit;) {
+    for (size_t at = 0; at < o->commit;)
         if (entry(x, at)[2] & ENTRY_STANZA)
             at = entry_end(x, at);
-        else if (out_remove(x, at), at < o->begin)
-            at = o->begin;
-    }
-    o->next = o->begin;
+        else
+            out_remove(x, at);
+    o->next = 0;
     wipe(o->buf + o->commit, (size_t)(o->size - o->commit));
 }
 
@@ -2492,7 +2466,7 @@ static int tell(struct xmpp_tiny *x)
     x->flags &= (uint8_t)~F_BUSY;
     if (x->event.kind == XMPP_TINY_EVENT_CHANGED)
         return r == XMPP_TINY_ACCEPT;
-    return r == ERR(AGAIN) && out_used(x) ? r : 0; /* else there is nothing to wait for */
+    return r == ERR(AGAIN) && x->out.commit ? r : 0; /* else there is nothing to wait for */
 }
 
 /* Our account. */
@@ -2870,7 +2844,7 @@ static void success(struct xmpp_tiny *x)
 /* Ends one stanza: the first, at or behind `at`, that has all of these flags. False if there is none. */
 static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event_kind kind)
 {
-    size_t at = x->out.begin;
+    size_t at = 0;
     uint32_t tag;
     char *e;
     while (at < x->out.commit && (entry(x, at)[2] & flags) != flags)
@@ -2934,13 +2908,13 @@ static int session_handled(struct xmpp_tiny *x, run h)
  * alone was saved. */
 static void session_again(struct xmpp_tiny *x)
 {
-    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+    for (size_t at = 0; at < x->out.commit; at = entry_end(x, at)) {
         char *e = entry(x, at);
         e[2] &= (char)~(ENTRY_SENT | ENTRY_LOADED);
         if (entry_len(e) == 0)
             e[2] = (char)(e[2] | ENTRY_LOST);
     }
-    x->out.next = x->out.begin;
+    x->out.next = 0;
     x->link.flags &= ~L_LOADED;
     while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
         continue;
@@ -2958,7 +2932,7 @@ static void session_over(struct xmpp_tiny *x, bool last)
     unlearn(x, TEXT_JID);
     unlearn(x, TEXT_PLACE);
     x->bound = slice(NULL, 0);
-    for (size_t at = x->out.begin; at < x->out.commit; at = entry_end(x, at)) {
+    for (size_t at = 0; at < x->out.commit; at = entry_end(x, at)) {
         char *e = entry(x, at), flags = e[2];
         bool again = x->config->resend && !(flags & ENTRY_LOADED);
         if (!(flags & ENTRY_STANZA))
@@ -2969,7 +2943,7 @@ static void session_over(struct xmpp_tiny *x, bool last)
         else
             e[2] = (char)(flags & ~ENTRY_SENT);
     }
-    x->out.next = x->out.begin;
+    x->out.next = 0;
     if (was || last)
         requests_expire(x, 0, ERR(LOST));
     while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
@@ -4219,7 +4193,7 @@ static void link_company(struct xmpp_tiny *x)
         return;
     link_client_state(x);
     if (!(l->flags & L_ASKED) &&
-        ((l->flags & L_ASK) || (queue_size(x) && x->out.begin < x->out.next &&
+        ((l->flags & L_ASK) || (queue_size(x) && x->out.next &&
                                 ((x->flags & F_ROOM) || x->held || (int32_t)(l->ask_at - now(x)) <= 0))))
         ask(x);
 }
@@ -4314,14 +4288,14 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
         size = UINT16_MAX;
-    for (size_t from = x->out.begin; from < x->out.commit; from = entry_end(x, from))
+    for (size_t from = 0; from < x->out.commit; from = entry_end(x, from))
         heads += entry(x, from)[2] & ENTRY_STANZA ? HEAD : 0;
     if (sizeof b + fixed + b.texts + heads + BLOB_SEAL > size)
         return ERR(TOO_BIG);
     memcpy(blob + at, saved, fixed + b.texts);
     at += fixed + b.texts;
     size -= BLOB_SEAL + heads;
-    for (size_t from = x->out.begin; from < x->out.commit; from = entry_end(x, from)) {
+    for (size_t from = 0; from < x->out.commit; from = entry_end(x, from)) {
         char *e = entry(x, from);
         size_t len = entry_len(e);
         if (!(e[2] & ENTRY_STANZA))
@@ -4597,7 +4571,7 @@ static int stanza_take(struct xmpp_tiny *x, const el *e)
             return iq_answer(x);
         if (x->state == XMPP_TINY_STATE_ONLINE)
             r = iq_request(x);
-        if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !out_used(x))))
+        if (r > XMPP_TINY_CONDITION_UNEXPECTED_REQUEST || (r < 0 && (r != ERR(AGAIN) || !x->out.commit)))
             r = XMPP_TINY_CONDITION_INTERNAL_SERVER_ERROR;
         if (r > 0)
             r = send_error(x, e, (unsigned)r, &absent, true);
@@ -4890,14 +4864,14 @@ static bool work(struct xmpp_tiny *x)
     }
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || (x->held && out_pending(x)))
         return false;
-    if (x->held && out_used(x) && out_used(x) >= x->link.used && !out_strip(x))
+    if (x->held && x->out.commit && x->out.commit >= x->link.used && !out_strip(x))
         return false;
     found = x->held ? x->held : tok_next(&x->tok);
     x->held = 0;
     if (found == TOK_MORE)
         return false;
     err = dispatch(x, found);
-    x->link.used = u16(out_used(x));
+    x->link.used = u16(x->out.commit);
     if (err == ERR(AGAIN))
         x->held = (uint8_t)found;
     else if (err)
@@ -4938,7 +4912,7 @@ static bool link_due(struct xmpp_tiny *x, uint32_t at, uint32_t *wait)
         l->spoke = at;
         return true;
     }
-    return !(l->flags & L_ASKED) && queue_size(x) && x->out.begin < x->out.next && due(l->ask_at, at, wait);
+    return !(l->flags & L_ASKED) && queue_size(x) && x->out.next && due(l->ask_at, at, wait);
 }
 
 /* more: what has arrived comes first, before it is missed. */
@@ -4984,7 +4958,7 @@ static uint32_t step(struct xmpp_tiny *x)
     x->out.flags = 0; /* what the application began and did not send */
     more = work(x);
     if ((x->flags & F_ROOM) && !out_pending(x) && !x->held && x->state == XMPP_TINY_STATE_ONLINE &&
-        (size_t)(x->out.commit - x->out.begin) <= out_room(x) / 2) {
+        x->out.commit <= out_room(x) / 2) {
         x->flags &= (uint8_t)~F_ROOM;
         tell_kind(x, XMPP_TINY_EVENT_ROOM);
         more = true;

@@ -708,9 +708,9 @@ struct xmpp_tiny_out_ {
     uint8_t depth, flags, request, carry_len, carry[3];
     bool flows; /* stanzas may leave */
     char *buf;
-    uint16_t size, begin, next, commit, end; /* kept until acknowledged .. due .. being written */
-    uint16_t at, gone;                       /* the entry that has begun, and bytes of it that have left */
-    uint32_t tag, max;                       /* of the next stanza; the largest the server takes, 0: any */
+    uint16_t size, next, commit, end; /* kept until acknowledged .. due .. being written */
+    uint16_t at, gone;                /* the entry that has begun, and bytes of it that have left */
+    uint32_t tag, max;                /* of the next stanza; the largest the server takes, 0: any */
     const char *names[6];
 };
 struct xmpp_tiny_link_ {

@@ -231,7 +231,7 @@ static void drain(size_t most)
 static size_t pending(void)
 {
     size_t len = 0;
-    for (size_t at = w.x.out.begin; at < w.x.out.commit; at = entry_end(&w.x, at))
+    for (size_t at = 0; at < w.x.out.commit; at = entry_end(&w.x, at))
         len += entry_len(entry(&w.x, at));
     return len - w.x.out.gone;
 }
