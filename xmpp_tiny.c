@@ -2394,7 +2394,7 @@ enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: 
 #define L_COVERS    8U     /* .. in a way that tells no number */
 #define L_ENDING    16U    /* the application ends the connection .. */
 #define L_SUSPEND   32U    /* .. but not the session */
-#define L_MARK      64U    /* saved: a stanza must leave before we acknowledge more */
+#define L_OWES      64U    /* we have more than we may tell */
 #define L_LOADED    128U   /* the session was, and has not been resumed yet */
 #define L_CHANGED   256U   /* since it was saved */
 #define L_PIPELINED 512U   /* more was sent than the server has answered */
@@ -2403,7 +2403,6 @@ enum { FEATURE_TLS = 1, FEATURE_BIND = 2, FEATURE_ACCOUNT = 4 /* not a feature: 
 #define L_TOLD      4096U  /* and the server knows */
 #define L_FORGET    8192U  /* give the token back */
 #define L_ASK       16384U /* as soon as possible */
-#define L_KEPT      32768U /* saved once */
 enum {                     /* x->link.offers; the low byte is kept in config.saved */
        OFFER_COUNTS = 1,
        OFFER_CSI = 2,
@@ -2423,6 +2422,7 @@ STATIC_ASSERT(texts, XMPP_TINY_MAX_TEXTS >= 64 && XMPP_TINY_MAX_TEXTS <= 4096);
 #define REGISTER_ID "register" /* of the question what is wanted; of what we give: */
 #define ACCOUNT_ID  "account"
 #define CARBONS_ID  "carbons"
+#define BARREN_MAX  5U /* connections that may fall silent before what they resume is given up */
 #define RETRY_MS    2000U
 #define RETRY_MAX   300000U
 #define PING_MS     300000U
@@ -2855,8 +2855,12 @@ static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event
     tag = entry_tag(e);
     flags = (uint8_t)e[2];
     x->link.flags |= L_CHANGED;
-    if (kind == XMPP_TINY_EVENT_DELIVERED)
+    if (kind == XMPP_TINY_EVENT_DELIVERED) {
         x->link.acked++;
+        for (struct xmpp_tiny_save_ *s = x->link.saves; s < x->link.saves + 2; s++)
+            if (s->left)
+                s->left--;
+    }
     if (flags & ENTRY_MANY) {
         uint32_t n = (tag & UINT16_MAX) - 1, told = tag >> 16;
         if (told == 0)
@@ -3025,8 +3029,8 @@ static void session_counts(struct xmpp_tiny *x, const el *e)
     if (!yes)
         return;
     l->flags |= L_COUNTS | L_CHANGED;
-    l->flags &= ~(L_MARK | L_KEPT);
-    l->in = l->acked = l->told = l->again = 0;
+    memset(l->saves, 0, sizeof l->saves);
+    l->in = l->acked = l->again = 0;
     if (!run_is(resume, "true") && !run_is(resume, "1"))
         return;
     learn(x, TEXT_SESSION, id);
@@ -3052,19 +3056,29 @@ static int enable_begin(struct xmpp_tiny *x)
     return own_send(x, "", (enum xmpp_tiny_state)x->state);
 }
 
+/* The save that forbids to tell the server all that we have: whoever starts from it must be able to see that
+ * the session went on, since the server counted more of ours than was saved. NULL if there is none. */
+static const struct xmpp_tiny_save_ *save_open(const struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_save_ *s = x->link.saves;
+    s += s->left == 0;
+    return s->left ? s : NULL;
+}
+
+static uint32_t save_tellable(const struct xmpp_tiny *x)
+{
+    const struct xmpp_tiny_save_ *s = save_open(x);
+    return s ? s->in : x->link.in + x->link.again;
+}
+
 static void put_resume(struct xmpp_tiny *x)
 {
     char text[10];
     struct xmpp_tiny_link_ *l = &x->link;
     str id = learnt(x, TEXT_SESSION), h;
-    l->in += l->again;
-    l->again = 0;
-    if (l->flags & L_KEPT) {
-        uint32_t safe = l->flags & L_MARK ? l->saved_in : l->told;
-        l->again = l->in - safe;
-        l->in = safe;
-    }
-    l->told = l->in;
+    uint32_t all = l->in + l->again;
+    l->in = save_tellable(x);
+    l->again = all - l->in;
     h = digits(l->in, text);
     out_start(x, "resume", NS_SM);
     out_attr(x, "previd", &id);
@@ -4055,7 +4069,7 @@ static void link_ping(struct xmpp_tiny *x, bool own)
     out_attr(x, "id", &id);
     out_start(x, "ping", NS_PING);
     if (commit(x) == 0)
-        x->link.flags = (x->link.flags | L_CHANGED) & ~L_MARK;
+        x->link.flags |= L_CHANGED;
 }
 
 /* Asks the server what it has. */
@@ -4074,18 +4088,27 @@ static void ask(struct xmpp_tiny *x)
     link_ping(x, true);
 }
 
-/* Tells the server what we have. Whoever starts from what was saved before must be able to see that the
- * session went on, so something of ours has to be counted first. */
+/* Tells the server what we have, or as much of it as it may know. It learns the rest when it has taken over
+ * something of ours that was not saved: a ping, if there is nothing else. Behind that all may be told where
+ * the session ends. */
 static void acknowledge(struct xmpp_tiny *x)
 {
     char text[10];
     str h;
     struct xmpp_tiny_link_ *l = &x->link;
-    int32_t news = (int32_t)(l->in - l->saved_in);
-    if ((l->flags & L_MARK) && news > 0 && (uint32_t)news != l->pongs)
-        link_ping(x, false);
-    l->told = (l->flags & L_MARK) && news > 0 ? l->saved_in : l->in;
-    h = digits(l->told, text);
+    const struct xmpp_tiny_save_ *s = save_open(x);
+    uint32_t told = l->in;
+    l->flags &= ~L_OWES;
+    if (s && (int32_t)(l->in - s->in) > 0) {
+        if ((uint16_t)(l->in - s->in) != (uint16_t)(l->pongs - s->pongs)) {
+            l->flags |= L_OWES;
+            if (out_count(x, ENTRY_STANZA) < s->left)
+                link_ping(x, false);
+        }
+        if ((l->flags & (L_ENDING | L_SUSPEND)) != L_ENDING || out_count(x, ENTRY_STANZA) < s->left)
+            told = s->in;
+    }
+    h = digits(told, text);
     own_start(x, "a", NS_SM);
     out_attr(x, "h", &h);
     commit(x);
@@ -4140,7 +4163,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
 {
     run name = el_name(e);
     struct xmpp_tiny_link_ *l = &x->link;
-    uint32_t acked;
+    uint32_t acked, tellable = save_tellable(x);
     bool asked;
     int err;
     if (!run_is(el_ns(e), NS_SM))
@@ -4164,11 +4187,15 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     asked = l->flags & L_ASKED;
     answered(x);
     err = session_handled(x, el_attr(e, "h"));
-    if (err)
+    if (err) {
         unlearn(x, TEXT_SESSION);
-    else if (asked || l->acked != acked)
+        return err;
+    }
+    if (asked || l->acked != acked)
         success(x);
-    return err;
+    if ((l->flags & (L_OWES | L_ENDING)) == L_OWES && save_tellable(x) != tellable)
+        acknowledge(x);
+    return 0;
 }
 
 /* Whether anybody looks [XEP-0352]. */
@@ -4268,6 +4295,27 @@ static void blob_seal(const struct xmpp_tiny *x, const uint8_t *blob, size_t len
     x->config->crypto->hash(XMPP_TINY_SHA256, blob, len, seal);
 }
 
+/* There is a save more to come back to. The server may be told less until it has taken over a stanza more
+ * than there are. Of several at a time the first is known, and the others as one. */
+static const struct xmpp_tiny_save_ *save_add(struct xmpp_tiny *x)
+{
+    struct xmpp_tiny_save_ *s = x->link.saves;
+    uint16_t left = u16(out_count(x, ENTRY_STANZA) + 1);
+    if (s[0].left == 0) {
+        s[0] = s[1];
+        s[1].left = 0;
+    }
+    if (s->left && s->left < left)
+        s++;
+    if (s->left == 0) {
+        s->in = x->link.in + x->link.again;
+        s->pongs = x->link.pongs;
+    }
+    if (s->left < left)
+        s->left = left;
+    return s;
+}
+
 static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
 {
     struct xmpp_tiny_saved *saved = x->config->saved;
@@ -4284,7 +4332,6 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
         b.texts = 0;
     b.account = x->account;
     b.in = x->link.in + x->link.again;
-    b.told = x->link.flags & L_MARK ? x->link.saved_in : x->link.in;
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
         size = UINT16_MAX;
@@ -4309,14 +4356,11 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
         size += HEAD;
     }
     b.len = u16(at + BLOB_SEAL);
+    b.told = save_add(x)->in;
     memcpy(blob, &b, sizeof b);
     blob_seal(x, blob, at, seal);
     memcpy(blob + at, seal, BLOB_SEAL);
-    if (!(x->link.flags & L_MARK)) {
-        x->link.saved_in = x->link.in;
-        x->link.pongs = 0;
-    }
-    x->link.flags = (x->link.flags & ~L_CHANGED) | L_MARK | L_KEPT;
+    x->link.flags &= ~L_CHANGED;
     return b.len;
 }
 
@@ -4337,6 +4381,9 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     if (b.len != len || !same_secret(blob + end, seal, BLOB_SEAL) || b.version != BLOB_VERSION ||
         b.build != sizeof *saved || b.account != x->account || b.texts > XMPP_TINY_MAX_TEXTS || stanzas > end)
         return ERR(SAVED);
+    for (size_t at = stanzas; at < end; at += HEAD + entry_len((const char *)blob + at))
+        if (end - at < HEAD || end - at - HEAD < entry_len((const char *)blob + at))
+            return ERR(SAVED);
     if (end - stanzas > queue_size(x))
         return ERR(TOO_BIG);
     wipe(saved, sizeof *saved);
@@ -4349,10 +4396,12 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
             (char)((e[2] & (ENTRY_OURS | ENTRY_IQ | ENTRY_MANY)) | ENTRY_STANZA | ENTRY_SENT | ENTRY_LOADED);
     }
     x->link.in = b.in;
-    x->link.saved_in = x->link.told = b.told;
-    x->link.pongs = 0;
     x->link.acked = b.acked;
-    x->link.flags = L_LOADED | L_MARK | L_KEPT | (b.session ? L_SESSION : 0);
+    memset(x->link.saves, 0, sizeof x->link.saves);
+    x->link.saves[0].in = b.told;
+    x->link.saves[0].left = u16(out_count(x, ENTRY_STANZA) + 1);
+    x->link.pongs = 0;
+    x->link.flags = L_LOADED | (b.session ? L_SESSION : 0);
     return 0;
 }
 
@@ -4392,8 +4441,8 @@ static int stanza_send(struct xmpp_tiny *x)
     int err = commit(x);
     if (err == ERR(AGAIN))
         x->flags |= F_ROOM;
-    if (!err) /* what waits for a session has not left when we tell what to resume from */
-        x->link.flags = (x->link.flags | L_CHANGED) & (x->out.flows ? ~L_MARK : ~0U);
+    if (!err)
+        x->link.flags |= L_CHANGED;
     if (err || q == NULL)
         return err;
     if (++x->next_request == 0)
@@ -4700,11 +4749,11 @@ static void closed(struct xmpp_tiny *x)
     }
     if (x->error.code == ERR(TIMEOUT) && (x->flags & F_AUTHENTICATED))
         l->barren++;
-    if (l->barren > 1 || (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
-                                          error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML)))
+    if (l->barren >= BARREN_MAX || (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
+                                                    error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML)))
         unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
     alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
-    l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS);
+    l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS | L_OWES);
     x->flags &= F_ROOM;
     x->held = 0;
     x->moved = moved;
@@ -5277,9 +5326,9 @@ static int depart(struct xmpp_tiny *x, uint32_t how)
     if (online && counts(x) && !(how & L_SUSPEND) &&
         out_count(x, ENTRY_STANZA) > (l->flags & L_ASKED ? l->covered : 0U))
         ask(x);
+    l->flags |= how;
     if (online && counts(x))
         acknowledge(x);
-    l->flags |= how;
     if ((how & L_SUSPEND) || x->state == XMPP_TINY_STATE_WAIT) {
         if (x->state < XMPP_TINY_STATE_HEADER)
             x->flags |= F_BROKEN; /* there is nothing to end in order */

@@ -713,6 +713,11 @@ struct xmpp_tiny_out_ {
     uint32_t tag, max;                /* of the next stanza; the largest the server takes, 0: any */
     const char *names[6];
 };
+struct xmpp_tiny_save_ {
+    uint16_t left; /* stanzas that the server has to take over before it is told of more than .. */
+    uint16_t pongs;
+    uint32_t in; /* .. these */
+};
 struct xmpp_tiny_link_ {
     uint32_t flags;
     uint16_t offers;
@@ -722,12 +727,11 @@ struct xmpp_tiny_link_ {
     uint8_t barren;     /* connections that fell silent before anything was */
     uint8_t id[8];      /* of the iq by which we ask */
     uint32_t in, acked; /* stanzas handled by us, by the server [XEP-0198 4] */
-    uint32_t saved_in;  /* the first, at the first save after a stanza of ours had left */
-    uint32_t told;      /* the first, as the server was told last */
     uint32_t again;     /* so many that we have come again */
-    uint32_t pongs;     /* answers to our own pings since saved_in */
     uint32_t claimed;   /* by the server, wrongly */
     uint32_t heard, spoke, ask_at, ping_ms, space_ms;
+    uint16_t pongs; /* answers to our own pings */
+    struct xmpp_tiny_save_ saves[2];
 };
 struct xmpp_tiny_sasl_ {
     uint8_t mechanism, binding, via,

@@ -167,6 +167,7 @@ struct loss_world {
     bool ghost[LOSS_STANZAS], told[LOSS_STANZAS]; /* got, and forgotten with the power; and that was told */
     bool power_failed, goes_back, session_lost, given_up;
     unsigned loaded_clock;
+    bool adrift; /* what was loaded has not met its server yet */
     /* the application */
     struct xmpp_tiny *x;
     struct xmpp_tiny_config config;

@@ -414,7 +414,7 @@ static void save(void)
     b->journal = loss.journal;
     b->known = loss.known;
     b->maybe = loss.read;
-    b->clock = ++loss.clock;
+    b->clock = loss.adrift ? loss.loaded_clock : ++loss.clock;
     if (loss.known && loss.session_blob == 0)
         loss.session_blob = loss.blob_count;
 }
@@ -637,6 +637,7 @@ static int event_told(const struct xmpp_tiny_event *e)
         if (e->resumed && loss.link && !loss.closing && (loss.session == 0 || loss.goes_back))
             loss_fail("ONLINE resumed, but nothing is");
         loss.was_online = true;
+        loss.adrift = false;
         loss.suspended = false;
         if (loss.granted && !is(W_NO_SAVED))
             loss.known = loss.granted;
@@ -977,6 +978,7 @@ static void power_on(enum loss_kind kind)
     loss.enabled = loss.granted = loss.read = 0;
     loss.goes_back = false;
     loss.loaded_clock = b ? b->clock : 0;
+    loss.adrift = b != NULL;
     for (unsigned n = 1; n <= loss.serial; n++) {
         loss.loaded[n] = true;
         loss.forgotten[n] |= loss.journal.end[n] == END_NONE && old.end[n] != END_NONE;
