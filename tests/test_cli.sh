@@ -110,6 +110,8 @@ expect_err '--first-use: --saved or --session is needed' "$tool" --first-use ali
 expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --pin "$pin" alice@a.test
 expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --saved x --ca x alice@a.test
 expect_err '--first-use: not with --ca or --pin' "$tool" --first-use --session x --ca x alice@a.test
+expect_err '--forget: --saved or --session is needed' "$tool" --forget alice@a.test
+expect_err '--forget: not with --sasl2 off' "$tool" --forget --saved x --sasl2 off alice@a.test
 expect_err '--accept-change: --saved or --session is needed' "$tool" --accept-change alice@a.test
 
 # Sessions.

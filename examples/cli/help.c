@@ -32,7 +32,9 @@ const char *const cli_help[CLI_HELP_PARTS] = {
     "key that is known, whatever else the certificate says; or with both options what satisfies both. What the\n"
     "file of --saved or --session remembers holds from then on: a key that is neither remembered nor pinned ends\n"
     "the connection before anything is sent, and so does an offer to log in by less than before. It does without\n"
-    "a password where the server keeps the salt or gives tokens.\n",
+    "a password where the server keeps the salt or gives tokens. A token that will not be needed any more, or that\n"
+    "somebody else may have read, is given back by --forget: when 'online' says via fast, it is good for nothing\n"
+    "from then on. A later login by password brings a new one.\n",
     "\n"
     "With --queue stanzas are accepted at any time, kept until the server has taken them over, and sent again\n"
     "after a break. Each message, iq and raw stanza, and whatever has an id=ID, then ends in one event: delivered,\n"

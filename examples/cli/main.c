@@ -388,6 +388,8 @@ static int begin(struct app *a)
         return CLI_USAGE;
     if (err == 0 && a->options.inactive)
         xmpp_tiny_active(&a->x, false);
+    if (err == 0 && a->options.forgets)
+        xmpp_tiny_forget(&a->x);
     if (err == 0)
         err = xmpp_tiny_connect(&a->x);
     if (err == 0)

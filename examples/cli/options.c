@@ -31,6 +31,7 @@ static const char new_password_variable[] = "XMPP_TINY_NEW_PASSWORD";
     X(FIRST_USE,     "--first-use",     0, "",            "trust whoever comes first, then nobody else; goes with --saved or --session") \
     X(SAVED,         "--saved",         1, "FILE",        "remember the server, keys and tokens of the login there; secret") \
     X(SESSION,       "--session",       1, "FILE",        "likewise, and the session: the next run goes on with it, see below") \
+    X(FORGET,        "--forget",        0, "",            "log in by the token in that file for the last time: the server forgets it too") \
     X(ACCEPT_CHANGE, "--accept-change", 0, "",            "go on if the server's key is not the remembered one") \
     X(CERT,          "--cert",          1, "FILE",        "client certificate chain, PEM; goes with --key") \
     X(KEY,           "--key",           1, "FILE",        "its private key, PEM, not encrypted") \
@@ -267,6 +268,9 @@ static bool apply(struct cli_options *o, enum option option, char **words, const
     case OPTION_SAVED:
     case OPTION_SESSION:
         return set_file(o, words[0], option == OPTION_SESSION);
+    case OPTION_FORGET:
+        o->forgets = true;
+        return true;
     case OPTION_ACCEPT_CHANGE:
         o->accepts_change = true;
         return true;
@@ -409,6 +413,10 @@ static bool check_trust(const struct cli_options *o)
         return wrong("--first-use", "not with --ca or --pin");
     if (o->first_use && o->saved == NULL)
         return wrong("--first-use", "--saved or --session is needed");
+    if (o->forgets && o->saved == NULL)
+        return wrong("--forget", "--saved or --session is needed");
+    if (o->forgets && o->classic)
+        return wrong("--forget", "not with --sasl2 off");
     if (o->accepts_change && o->saved == NULL)
         return wrong("--accept-change", "--saved or --session is needed");
     return true;

@@ -38,7 +38,7 @@ struct cli_options {
     size_t ca_count;
     uint8_t pins[CLI_PINS_MAX][32];
     size_t pin_count;
-    bool first_use, accepts_change, creates_account, classic, waits_for_answers, carbons, inactive;
+    bool first_use, forgets, accepts_change, creates_account, classic, waits_for_answers, carbons, inactive;
     const char *saved; /* a file, or NULL */
     bool session;      /* it holds a session that goes on in the next run */
     bool keep, resend, queue_given;

@@ -4,8 +4,10 @@ that keeps them."""
 
 import contextlib
 import os
+import re
+import shutil
 
-from harness import Cli, Failure, same, until
+from harness import Cli, Failure, read, same, until
 from sessions_case import FAST_RETRY, Sessions, Way, bodies, ids
 from tlsfront import TlsFront
 
@@ -48,6 +50,9 @@ class Tokens(Sessions):
         self.case("the server's is gone, and there is no password", self.nothing_left)
         self.case("too old: by password", self.expired)
         self.case("a new one each time", self.rotated)
+        self.case("given back", self.given_back)
+        self.case("given back, --pipeline off", self.given_back, "--pipeline", "off")
+        self.case("given back by a session that goes on", self.given_back_resumed)
 
     def login(self, saved, via, *options, host=None, link=None, tls=None, stored=None, password="secret"):
         """Returns the trace."""
@@ -105,14 +110,52 @@ class Tokens(Sessions):
         self.login(saved, "fast", stored=False, password=None)
 
     def nothing_left(self):
-        """Prosody, which has the passwords, makes a new salt each time, so keys that were kept do not help."""
         saved = self.file()
         self.login(saved, "sasl2")
         os.unlink(self.tokens())
-        with Cli(self.server, "--saved", saved, jid=f"alice@{self.way.host}", password=None) as cli:
+        self.worthless(saved)
+        self.login(saved, "sasl2", stored=True)
+
+    def worthless(self, saved):
+        """Prosody, which has the passwords, makes a new salt each time, so keys that were kept do not help. Returns
+        the trace."""
+        with Cli(self.server, "--trace", "--saved", saved, jid=f"alice@{self.way.host}", password=None) as cli:
             same("error", cli.wait("error")["name"], "KEYS")
             cli.end(4)
-        self.login(saved, "sasl2", stored=True)
+            return cli.stderr()
+
+    def token(self, saved):
+        """Of that file; and whether the server knows it."""
+        with open(saved, "rb") as file:
+            found = re.search(rb"secret-token:fast-[\w-]+", file.read())
+        return found and found.group().decode(), bool(found) and found.group().decode() in read(self.tokens())
+
+    def given_back(self, *options):
+        """Nobody has it any more; a copy of the file does not help."""
+        saved, copy = self.file(), self.file()
+        self.login(saved, "sasl2", *options)
+        token, known = self.token(saved)
+        same("known", known, True)
+        shutil.copy(saved, copy)
+        self.login(saved, "fast", "--forget", *options, password=None)
+        same("in the file", self.token(saved), (None, False))
+        same("at the server", self.token(copy), (token, False))
+        same("by token", "mechanism='HT-SHA-256" in self.worthless(saved), False)
+        same("by the copy's token", "mechanism='HT-SHA-256" in self.worthless(copy), True)
+        self.login(saved, "sasl2", *options, stored=True)
+        self.login(saved, "fast", *options, password=None)
+
+    def given_back_resumed(self):
+        """Whoever goes on is given another one by this server, asked for or not."""
+        session, copy = self.file(), self.file()
+        for via, *options in (["sasl2"], ["fast", "--forget"]):
+            with self.cli("--session", session, *options) as cli:
+                event = cli.wait("online")
+                same("online", (event["resumed"], event["via"]), (via == "fast", via))
+                self.leave(cli)
+            if not options:
+                shutil.copy(session, copy)
+        same("known", self.token(copy)[1], False)
 
     def expired(self):
         saved = self.file()
