@@ -14,6 +14,7 @@
 #define LOSS_SESSIONS 48
 #define LOSS_BLOBS    160
 #define LOSS_PIPE     16384
+#define LOSS_LOG      64
 
 /* What the server can do, how the client is configured and what the application is like. */
 enum {
@@ -37,9 +38,11 @@ enum {
     W_PINGS = 1 << 17,       /* the server is asked soon whether it is there */
     W_QUIET = 1 << 18,       /* the server does not ask */
     W_INACTIVE = 1 << 19,
-    W_LATE = 1 << 20, /* features come before what follows success, not at once */
-    W_HAND = 1 << 21, /* saved by hand only */
-    W_AWAY = 1 << 22  /* stanzas are accepted before the first connection */
+    W_LATE = 1 << 20,    /* features come before what follows success, not at once */
+    W_HAND = 1 << 21,    /* saved by hand only */
+    W_AWAY = 1 << 22,    /* stanzas are accepted before the first connection */
+    W_HEARD = 1 << 23,   /* it began elsewhere: stanzas are told apart by their text */
+    W_NO_QUEUE = 1 << 24 /* what becomes of stanzas is not told */
 };
 
 /* One letter a step; loss_script() says what each does. */
@@ -81,7 +84,8 @@ enum loss_item_kind { ITEM_MESSAGE, ITEM_PRESENCE, ITEM_QUERY, ITEM_PING, ITEM_R
 struct loss_item {
     enum loss_item_kind kind;
     unsigned number;
-    char id[24], to[24];
+    char id[24], to[64];
+    const char *text; /* overheard; else it is made of the above */
 };
 struct loss_session {
     bool alive;     /* may be resumed, or is in use */
@@ -89,7 +93,11 @@ struct loss_session {
     bool lasts;     /* it was asked to, and granted */
     bool droppable; /* it did without, and lost a connection */
     uint32_t in, out;
-    unsigned last; /* the client's last number */
+    unsigned last;         /* the client's last number */
+    char id[64];           /* what it is resumed by */
+    bool asked, enabled;   /* overheard: for one that lasts; given */
+    uint8_t log[LOSS_LOG]; /* overheard: the last numbers that came in, as many as were counted */
+    unsigned logged, repeated;
     struct loss_item queue[LOSS_STANZAS];
     unsigned queued;
 };
@@ -133,15 +141,18 @@ struct loss_world {
     unsigned patience, shorts;
     uint64_t errors; /* codes that may be told, by the faults so far */
     /* the transport */
-    struct loss_pipe to_server, to_client;
     bool open, secured, reset, ended, silent, shut;
     unsigned connections, swallowed;
     /* the server */
     bool link, tls, authenticated, inline_bound, asked_resume, closing;
-    size_t scan, depth; /* of the unit that is being read */
-    char quote;
-    bool in_tag, ends;
-    struct loss_session sessions[LOSS_SESSIONS];
+    bool ends;
+    const char *domain;
+    bool hears, lost_track;          /* a transcript is the server; what it does is beyond us */
+    bool took_back;                  /* it told that something had not come in after all */
+    bool sasl2;                      /* as it was heard to offer */
+    uint32_t resumes_at;             /* overheard: the client wants to resume, and has handled so many */
+    char resumes[64];                /* .. what; empty: it does not */
+    bool binds, asks_to_last;        /* in the same breath */
     unsigned session, session_count; /* of this connection; 0: none */
     unsigned enabled_at;             /* byte of the connection at which the client knows of the session, .. */
     unsigned enabled, granted, read; /* .. and which; granted: it counts from ONLINE on */
@@ -160,7 +171,8 @@ struct loss_world {
     bool forgotten[LOSS_STANZAS], loaded[LOSS_STANZAS]; /* accepted before the power failed */
     unsigned handled_at[LOSS_STANZAS];
     unsigned last_first, stack_at[LOSS_SESSIONS];
-    unsigned rollbacks; /* told to the server */
+    const char *sent_text[LOSS_STANZAS], *said_text[LOSS_STANZAS]; /* what was overheard */
+    unsigned rollbacks;                                            /* told to the server */
     /* the truth of what the client knows */
     unsigned known;                               /* the session that it has to resume; 0: none */
     unsigned maybe;                               /* or this one, if what granted it was handled in time */
@@ -172,7 +184,7 @@ struct loss_world {
     struct xmpp_tiny *x;
     struct xmpp_tiny_config config;
     struct xmpp_tiny_saved saved;
-    uint8_t *rx, *tx;
+    size_t kept; /* bytes of texts */
     struct loss_journal journal;
     unsigned serial;
     bool dirty; /* something happened that was not saved */
@@ -180,6 +192,9 @@ struct loss_world {
     bool room, ending, suspended, told_error, was_online, final, finished, closed, done[64];
     int error_code;
     uint32_t until;
+    uint32_t seed;
+    struct loss_session sessions[LOSS_SESSIONS]; /* from here on nothing is kept that is not counted above */
+    struct loss_pipe to_server, to_client;
     struct loss_blob blobs[LOSS_BLOBS];
     unsigned blob_count, session_blob;
 };
@@ -196,6 +211,20 @@ void loss_told(void);
 void loss_begin(const struct loss_scenario *s);
 bool loss_play(void);
 
+/* For a client that began elsewhere. loss_hear(): nothing was said yet; loss_accepted(): the client took
+ * number loss.serial + 1 and answered so; loss_heard_event(): it told this;
+ * loss_save(): what was saved goes to loss.blobs; loss_lose_power(): the accounts are what they were then, or
+ * nothing (NULL). loss_adopt(): it is ours, over our transport, from where the accounts are; what it was
+ * connected to is cut, or power fails. */
+void loss_hear(void);
+void loss_accepted(int result, bool request);
+void loss_heard_event(const struct xmpp_tiny_event *e);
+void loss_save(void);
+void loss_lose_power(const struct loss_blob *b);
+void loss_adopt(const struct loss_scenario *s, const struct xmpp_tiny_config *like, enum loss_kind fault);
+const char *loss_keep(const char *text);
+extern const struct xmpp_tiny_stream_ops loss_ops;
+
 /* server.c */
 void server_open(void);
 void server_feed(const char *p, size_t len);
@@ -206,4 +235,9 @@ void server_tick(void);                     /* what is due by the clock */
 bool server_settled(void);                  /* the client has all there is */
 bool server_took(const struct loss_journal *j, const struct loss_item *item);
 void server_say(const char *text);
+
+/* What a connection sees that a transcript serves: a new one, what the client sends, what is sent to it. */
+void server_hear(void);
+void server_heard_up(const char *p, size_t len);
+void server_heard_down(const char *p, size_t len);
 #endif

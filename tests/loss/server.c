@@ -18,12 +18,17 @@
 #define NS_BIND   "urn:ietf:params:xml:ns:xmpp-bind"
 #define BINDING   "end-point"
 #define USER      "juliet"
-#define DOMAIN    "example.org"
-#define FULL      "juliet@example.org/balcony"
 #define ASK_AGAIN 3000 /* ms after which an unanswered <r/> is repeated */
 
-static char unit[LOSS_PIPE];
-static size_t unit_len;
+/* Cuts a stream into units: tags and elements right below its root. */
+struct reader {
+    size_t len, scan, depth;
+    char quote;
+    bool in_tag;
+    char at[LOSS_PIPE];
+};
+static struct reader reader, up, down; /* ours; of what is overheard */
+static char *const unit = reader.at;
 
 static bool is(uint32_t flag)
 {
@@ -62,6 +67,50 @@ static void say(const char *format, ...)
 }
 
 /* ---- Text ---- */
+
+static void reader_reset(struct reader *r)
+{
+    memset(r, 0, offsetof(struct reader, at));
+}
+
+/* One more byte. True when it ends a unit, which is a string then. */
+static bool unit_ends(struct reader *r, char c)
+{
+    bool ends = false;
+    const char *tag = r->at + r->scan;
+    if (r->len == 0 && (c == ' ' || c == '\n'))
+        return false;
+    if (r->len + 2 > sizeof r->at) {
+        if (r == &reader)
+            loss_fail("a unit that does not end");
+        loss.lost_track = true;
+        return false;
+    }
+    r->at[r->len++] = c;
+    if (r->quote) {
+        if (c == r->quote)
+            r->quote = 0;
+    } else if (r->in_tag && (c == '\'' || c == '"')) {
+        r->quote = c;
+    } else if (c == '<') {
+        r->in_tag = true;
+        r->scan = r->len - 1;
+    } else if (c == '>' && r->in_tag) {
+        r->in_tag = false;
+        r->at[r->len] = 0;
+        if (tag[1] == '?' || tag[1] == '!')
+            return false;
+        if (tag[1] == '/')
+            ends = r->depth == 0 || --r->depth == 0;
+        else if (r->at[r->len - 2] == '/')
+            ends = r->depth == 0;
+        else if (strncmp(tag, "<stream:stream", 14) == 0)
+            ends = true;
+        else
+            r->depth++;
+    }
+    return ends;
+}
 
 /* The value of an attribute of the tag that begins at `tag`; false if it has none. */
 static bool attr(const char *tag, const char *name, char *value, size_t size)
@@ -121,6 +170,10 @@ static void proof(const char *who, unsigned token, char *out)
 
 static void item_text(const struct loss_item *item, char *text, size_t size)
 {
+    if (item->text) {
+        snprintf(text, size, "%s", item->text);
+        return;
+    }
     switch (item->kind) {
     case ITEM_MESSAGE:
         snprintf(text, size, "<message from='romeo@example.net'><body>%u</body></message>", item->number);
@@ -130,12 +183,12 @@ static void item_text(const struct loss_item *item, char *text, size_t size)
                  item->number);
         break;
     case ITEM_QUERY:
-        snprintf(text, size, "<iq type='get' id='q%u' from='example.org'><q xmlns='urn:loss' n='%u'/></iq>",
-                 item->number, item->number);
+        snprintf(text, size, "<iq type='get' id='q%u' from='%s'><q xmlns='urn:loss' n='%u'/></iq>",
+                 item->number, loss.domain, item->number);
         break;
     case ITEM_PING:
-        snprintf(text, size, "<iq type='get' id='p%u' from='example.org'><ping xmlns='urn:xmpp:ping'/></iq>",
-                 item->number);
+        snprintf(text, size, "<iq type='get' id='p%u' from='%s'><ping xmlns='urn:xmpp:ping'/></iq>",
+                 item->number, loss.domain);
         break;
     case ITEM_RESULT:
     default:
@@ -173,7 +226,9 @@ static void session_end(unsigned n)
     s->alive = false;
     loss.session_lost = true;
     for (unsigned i = 0; i < s->queued; i++)
-        if (s->queue[i].kind < ITEM_PING)
+        if (s->queue[i].kind < ITEM_PING && loss.hears)
+            loss.droppable[s->queue[i].number] = true;
+        else if (s->queue[i].kind < ITEM_PING)
             put_offline(&s->queue[i], at++);
     s->queued = 0;
     if (loss.session == n)
@@ -183,7 +238,7 @@ static void session_end(unsigned n)
 static void deliver(const struct loss_item *item)
 {
     struct loss_session *s = current();
-    char text[256];
+    char text[LOSS_PIPE / 2];
     item_text(item, text, sizeof text);
     if (item->kind == ITEM_QUERY)
         loss.emitted[item->number]++;
@@ -264,6 +319,7 @@ static void acknowledged(uint32_t h)
                       s->queue[i].number);
     memmove(s->queue, s->queue + n, (s->queued - n) * sizeof *s->queue);
     s->queued -= n;
+    s->repeated -= s->repeated < n ? s->repeated : n;
 }
 
 static void bind_new(void)
@@ -291,8 +347,9 @@ static void enable(const char *tag, char *text, size_t size)
     s->counts = true;
     s->in = s->out = 0;
     s->lasts = attr(tag, "resume", value, sizeof value) && strcmp(value, "true") == 0;
+    snprintf(s->id, sizeof s->id, "%s-%u", is(W_HEARD) ? "model" : "sm", loss.session);
     if (s->lasts)
-        snprintf(text, size, "<enabled xmlns='" NS_SM "' id='sm-%u' resume='true' max='300'/>", loss.session);
+        snprintf(text, size, "<enabled xmlns='" NS_SM "' id='%s' resume='true' max='300'/>", s->id);
     else
         snprintf(text, size, "<enabled xmlns='" NS_SM "'/>");
 }
@@ -307,10 +364,19 @@ static void enabled(void)
     }
 }
 
+/* The last session that is resumed by this; 0: none. */
+static unsigned session_called(const char *id)
+{
+    unsigned n = loss.session_count;
+    while (n && strcmp(loss.sessions[n].id, id) != 0)
+        n--;
+    return n;
+}
+
 /* Takes up a session, or says why not. */
 static bool resume(const char *tag, char *text, size_t size)
 {
-    char id[16] = "";
+    char id[sizeof loss.sessions[0].id] = "";
     uint32_t h = 0;
     unsigned n;
     loss.asked_resume = true;
@@ -318,7 +384,7 @@ static bool resume(const char *tag, char *text, size_t size)
         loss_fail("a resumption of nothing");
         return false;
     }
-    n = (unsigned)strtoul(id + 3, NULL, 10);
+    n = session_called(id);
     if (n == loss.maybe)
         loss.known = n;
     if (n != loss.known && (loss.known || (n <= loss.session_count && loss.sessions[n].alive)))
@@ -350,7 +416,7 @@ static bool resume(const char *tag, char *text, size_t size)
 static void again(void)
 {
     struct loss_session *s = current();
-    char text[256];
+    char text[LOSS_PIPE / 2];
     for (unsigned i = 0; i < s->queued; i++) {
         item_text(&s->queue[i], text, sizeof text);
         if (s->queue[i].kind == ITEM_QUERY)
@@ -369,9 +435,7 @@ void server_open(void)
     loss.authenticated = loss.inline_bound = loss.asked_resume = loss.closing = loss.ends = false;
     loss.session = loss.enabled = loss.granted = 0;
     loss.inactive = false;
-    unit_len = loss.scan = loss.depth = 0;
-    loss.in_tag = false;
-    loss.quote = 0;
+    reader_reset(&reader);
 }
 
 void server_lost(void)
@@ -415,8 +479,9 @@ void server_tick(void)
 
 static void header(void)
 {
-    say("<?xml version='1.0'?><stream:stream from='" DOMAIN "' id='s' version='1.0' xmlns='jabber:client' "
-        "xmlns:stream='http://etherx.jabber.org/streams'>");
+    say("<?xml version='1.0'?><stream:stream from='%s' id='s' version='1.0' xmlns='jabber:client' "
+        "xmlns:stream='http://etherx.jabber.org/streams'>",
+        loss.domain);
     if (!loss.tls) {
         say("<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>");
     } else if (loss.authenticated) {
@@ -424,7 +489,8 @@ static void header(void)
             is(W_SM) ? "<sm xmlns='" NS_SM "'/>" : "");
     } else {
         say("<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
-            "<mechanism>EXTERNAL</mechanism></mechanisms>");
+            "<mechanism>EXTERNAL</mechanism>%s</mechanisms>",
+            is(W_HEARD) ? "<mechanism>ANONYMOUS</mechanism>" : "");
         if (is(W_SASL2))
             say("<authentication xmlns='" NS_SASL2 "'><mechanism>EXTERNAL</mechanism><inline>"
                 "<bind xmlns='urn:xmpp:bind:0'><inline>%s<feature var='urn:xmpp:csi:0'/></inline></bind>%s%s"
@@ -480,14 +546,14 @@ static void authenticate(void)
             enable(e, counted, sizeof counted);
         loss.inactive = strstr(bind, "<inactive ") != NULL;
         say("<success xmlns='" NS_SASL2 "'>%s%s<bound xmlns='urn:xmpp:bind:0'>%s</bound>%s"
-            "<authorization-identifier>" FULL "</authorization-identifier></success>",
-            text, children, counted, more);
+            "<authorization-identifier>" USER "@%s/balcony</authorization-identifier></success>",
+            text, children, counted, more, loss.domain);
         if (loss.session)
             enabled();
     } else {
-        say("<success xmlns='" NS_SASL2 "'>%s<authorization-identifier>" FULL
-            "</authorization-identifier>%s%s</success>",
-            more, text, children);
+        say("<success xmlns='" NS_SASL2 "'>%s<authorization-identifier>" USER
+            "@%s/balcony</authorization-identifier>%s%s</success>",
+            more, loss.domain, text, children);
     }
     if (is(W_LATE) || !loss.session)
         say("<stream:features><bind xmlns='" NS_BIND "'/>%s<csi xmlns='urn:xmpp:csi:0'/></stream:features>",
@@ -525,25 +591,54 @@ static void handled(unsigned n)
     loss.handled[n]++;
 }
 
+/* The number of a stanza by its text: of those that are alike the first that it can be; 0: none. */
+static unsigned number_of(const char *text)
+{
+    const struct loss_session *s = current();
+    unsigned seen = 0;
+    for (unsigned n = s->last + 1; n <= loss.serial; n++)
+        if (loss.sent_text[n] && strcmp(loss.sent_text[n], text) == 0) {
+            if (!loss.handled[n])
+                return n;
+            seen = seen ? seen : n;
+        }
+    for (unsigned n = 1; n <= loss.serial && !seen; n++)
+        if (loss.sent_text[n] && strcmp(loss.sent_text[n], text) == 0)
+            seen = n;
+    return seen;
+}
+
 static void stanza(void)
 {
     struct loss_session *s = current();
-    char id[32] = "", to[32] = DOMAIN;
+    char id[32] = "", to[64] = "";
     const char *p;
     struct loss_item result;
+    unsigned heard;
     if (s == NULL) {
         loss_fail("a stanza without a session: %.60s", unit);
         return;
     }
     s->in++;
+    snprintf(to, sizeof to, "%s", loss.domain);
     attr(unit, "id", id, sizeof id);
     attr(unit, "to", to, sizeof to);
+    heard = is(W_HEARD) ? number_of(unit) : 0;
+    if (is(W_HEARD) && strncmp(unit, "<iq", 3) != 0) {
+        if (heard)
+            handled(heard);
+        else if (strstr(unit, "type='error'") == NULL)
+            loss_fail("never accepted: %.100s", unit);
+        return;
+    }
     if (strncmp(unit, "<iq", 3) != 0) {
         p = strstr(unit, "<body>");
         p = p ? p + 6 : strstr(unit, "<status>") ? strstr(unit, "<status>") + 8 : "0";
         handled((unsigned)strtoul(p, NULL, 10));
         return;
     }
+    if (heard)
+        handled(heard);
     if (strstr(unit, "type='result'") || strstr(unit, "type='error'")) {
         unsigned n = (unsigned)strtoul(id + 1, NULL, 10);
         if (id[0] == 'q' && n < LOSS_STANZAS) {
@@ -552,7 +647,7 @@ static void stanza(void)
         } else if (id[0] == 'p') {
             loss.pings++;
         }
-        if (strstr(unit, "type='error'"))
+        if (strstr(unit, "type='error'") && !is(W_HEARD))
             loss_fail("an error is sent: %.100s", unit);
         loss.stack_at[loss.session] = ++loss.clock;
         return;
@@ -560,13 +655,16 @@ static void stanza(void)
     memset(&result, 0, sizeof result);
     result.kind = ITEM_RESULT;
     snprintf(result.id, sizeof result.id, "%.23s", id);
-    snprintf(result.to, sizeof result.to, "%.23s", to);
+    snprintf(result.to, sizeof result.to, "%s", to);
     p = strstr(unit, "xmlns='urn:loss'");
     if (p) {
         uint32_t n = 0;
         number_attr(strstr(unit, "<q "), "n", &n);
-        handled(n);
+        if (!heard)
+            handled(n);
         result.number = n;
+    } else if (heard) {
+        result.number = heard;
     } else {
         loss.stack_at[loss.session] = ++loss.clock;
     }
@@ -628,7 +726,9 @@ static void one_unit(void)
     }
     if (strstr(unit, "<bind xmlns='" NS_BIND "'")) {
         bind_new();
-        say("<iq type='result' id='bind'><bind xmlns='" NS_BIND "'><jid>" FULL "</jid></bind></iq>");
+        say("<iq type='result' id='bind'><bind xmlns='" NS_BIND "'><jid>" USER
+            "@%s/balcony</jid></bind></iq>",
+            loss.domain);
         flush();
     } else if (strncmp(unit, "<resume ", 8) == 0) {
         if (loss.session)
@@ -640,6 +740,11 @@ static void one_unit(void)
             server_say(text);
         }
     } else if (strncmp(unit, "<enable ", 8) == 0) {
+        if (is(W_HEARD) && !is(W_SM)) { /* as it was there before */
+            say("<failed xmlns='" NS_SM "'/>");
+            flush();
+            return;
+        }
         if (current() == NULL || current()->counts || !is(W_SM)) {
             loss_fail("enabled out of turn");
             return;
@@ -674,42 +779,9 @@ static void one_unit(void)
 void server_feed(const char *p, size_t len)
 {
     for (size_t i = 0; i < len && loss.link; i++) {
-        char c = p[i];
-        bool ends = false;
-        if (unit_len == 0 && c == ' ')
-            continue;
-        if (unit_len + 2 > sizeof unit) {
-            loss_fail("a unit that does not end");
-            return;
-        }
-        unit[unit_len++] = c;
-        if (loss.quote) {
-            if (c == loss.quote)
-                loss.quote = 0;
-        } else if (loss.in_tag && c == '\'') {
-            loss.quote = c;
-        } else if (c == '<') {
-            loss.in_tag = true;
-            loss.scan = unit_len - 1;
-        } else if (c == '>') {
-            const char *tag = unit + loss.scan;
-            loss.in_tag = false;
-            unit[unit_len] = 0;
-            if (tag[1] == '?')
-                continue;
-            if (tag[1] == '/') {
-                ends = loss.depth == 0 || --loss.depth == 0;
-            } else if (unit[unit_len - 2] == '/') {
-                ends = loss.depth == 0;
-            } else if (strncmp(tag, "<stream:stream", 14) == 0) {
-                ends = true;
-            } else {
-                loss.depth++;
-            }
-        }
-        if (ends) {
+        if (unit_ends(&reader, p[i])) {
             one_unit();
-            unit_len = 0;
+            reader_reset(&reader);
             loss.activity++;
             loss.units++;
             for (int f = 0; f < 2; f++) {
@@ -736,4 +808,257 @@ void server_feed(const char *p, size_t len)
             }
         }
     }
+}
+
+/* ---- Overheard ---- */
+
+/* One of the application's numbers, or 0 for what counts only, has come in. */
+static void heard_in(unsigned n)
+{
+    struct loss_session *s = current();
+    if (n)
+        handled(n);
+    else
+        loss.stack_at[loss.session] = ++loss.clock;
+    if (!s->counts)
+        return;
+    s->in++;
+    if (s->logged == LOSS_LOG)
+        memmove(s->log, s->log + 1, --s->logged);
+    s->log[s->logged++] = (uint8_t)n;
+}
+
+/* The transcript says that so many have come in: what is behind them was lost on the way. */
+static void heard_count(struct loss_session *s, uint32_t h)
+{
+    uint32_t less = s->in - h;
+    if (less > s->logged)
+        return; /* a lie */
+    loss.took_back |= less > 0;
+    for (; less; less--, s->in--) {
+        unsigned n = s->log[--s->logged];
+        if (n)
+            loss.handled[n]--;
+    }
+    s->last = loss.last_first = 0;
+    for (unsigned i = 0; i < s->logged; i++)
+        s->last = s->log[i] ? s->log[i] : s->last;
+    for (unsigned n = 1; n <= loss.serial; n++)
+        loss.last_first = loss.handled[n] ? n : loss.last_first;
+}
+
+/* The client gives its session up, or may. */
+static void heard_end(void)
+{
+    if (loss.session)
+        session_end(loss.session);
+}
+
+static void heard_new(void)
+{
+    bind_new();
+    loss.resumes[0] = 0;
+}
+
+static void heard_enabled(const char *tag)
+{
+    struct loss_session *s = current();
+    char value[16] = "";
+    if (s == NULL || !s->counts)
+        return;
+    s->enabled = true;
+    s->lasts = s->asked && attr(tag, "resume", value, sizeof value) &&
+               (strcmp(value, "true") == 0 || strcmp(value, "1") == 0) &&
+               attr(tag, "id", s->id, sizeof s->id) && s->id[0] && strlen(s->id) + 1 < sizeof s->id;
+    for (unsigned n = 1; n < loss.session; n++)
+        if (s->lasts && strcmp(loss.sessions[n].id, s->id) == 0)
+            loss.blob_count = 0; /* what was saved would take one for the other */
+    if (s->lasts)
+        loss.maybe = loss.session;
+    else
+        s->id[0] = 0;
+}
+
+static void heard_enable(bool lasts)
+{
+    struct loss_session *s = current();
+    if (s && !s->counts) {
+        s->counts = true;
+        s->in = s->out = 0;
+        s->asked = lasts;
+    }
+}
+
+static void heard_resumed(const char *tag)
+{
+    char id[sizeof loss.resumes] = "";
+    uint32_t h = 0;
+    unsigned n;
+    if (!attr(tag, "previd", id, sizeof id) || !number_attr(tag, "h", &h) || strcmp(id, loss.resumes) != 0)
+        return;
+    n = session_called(id);
+    loss.resumes[0] = 0;
+    if (n == 0)
+        return;
+    if (!loss.sessions[n].alive) { /* though its stream was closed */
+        loss.sessions[n].alive = true;
+        loss.sessions[n].out = loss.resumes_at;
+    }
+    loss.session = n;
+    acknowledged(loss.resumes_at);
+    loss.sessions[n].repeated = 0;
+    loss.sessions[n].enabled = true;
+    heard_count(&loss.sessions[n], h);
+}
+
+static void heard_failed(const char *tag)
+{
+    uint32_t h = 0;
+    unsigned n = loss.resumes[0] ? session_called(loss.resumes) : 0;
+    if (n) {
+        if (number_attr(tag, "h", &h))
+            heard_count(&loss.sessions[n], h);
+        session_end(n);
+    } else if (current() && !current()->enabled) {
+        current()->counts = false;
+    }
+    loss.resumes[0] = 0;
+}
+
+static void heard_resume(const char *tag)
+{
+    loss.resumes[0] = 0;
+    loss.resumes_at = 0;
+    if (tag && attr(tag, "previd", loss.resumes, sizeof loss.resumes))
+        number_attr(tag, "h", &loss.resumes_at);
+}
+
+static void heard_from_client(const char *text)
+{
+    uint32_t h;
+    if (strncmp(text, "<stream:error", 13) == 0 || strncmp(text, "</stream:stream>", 16) == 0) {
+        heard_end();
+    } else if (strncmp(text, "<authenticate ", 14) == 0) {
+        heard_resume(strstr(text, "<resume "));
+        loss.binds = strstr(text, "<bind ") != NULL;
+        loss.asks_to_last = strstr(text, "resume='true'") != NULL;
+    } else if (strstr(text, "<bind xmlns='" NS_BIND "'")) {
+        heard_new();
+    } else if (strncmp(text, "<resume ", 8) == 0) {
+        heard_resume(text);
+    } else if (strncmp(text, "<enable ", 8) == 0) {
+        heard_enable(strstr(text, "resume='true'") != NULL);
+    } else if (strncmp(text, "<a ", 3) == 0 && current() && current()->enabled) {
+        if (number_attr(text, "h", &h))
+            acknowledged(h);
+    } else if (loss.session && (strncmp(text, "<message", 8) == 0 || strncmp(text, "<presence", 9) == 0 ||
+                                strncmp(text, "<iq", 3) == 0)) {
+        heard_in(number_of(text));
+    }
+}
+
+/* With any prefix. */
+static bool is_named(const char *text, const char *name)
+{
+    size_t len = strcspn(text, ": />");
+    text += text[len] == ':' ? len + 1 : 1;
+    return strncmp(text, name, strlen(name)) == 0;
+}
+
+/* A stanza for the client. After a resumption those come first that it did not acknowledge, or they are lost.
+ */
+static void heard_stanza(const char *text)
+{
+    struct loss_session *s = current();
+    struct loss_item item;
+    if (s && s->repeated < s->queued && strcmp(s->queue[s->repeated].text, text) == 0) {
+        s->repeated++;
+        return;
+    }
+    while (s && s->repeated < s->queued) {
+        loss.lost_track |= loss.blob_count > 0; /* for a client that saves the transcript would repeat more */
+        s->out--;
+        loss.droppable[s->queue[--s->queued].number] = true;
+    }
+    memset(&item, 0, sizeof item);
+    item.kind = is_named(text, "iq") ? ITEM_RESULT : ITEM_MESSAGE;
+    item.text = loss_keep(text);
+    if (item.kind == ITEM_MESSAGE) {
+        if (loss.numbers + 16 >= LOSS_STANZAS) {
+            loss.lost_track = true;
+            return;
+        }
+        item.number = ++loss.numbers;
+        loss.kinds[item.number] = ITEM_MESSAGE;
+        loss.said_text[item.number] = item.text;
+    }
+    if (s && s->enabled && s->queued < LOSS_STANZAS / 2) {
+        s->queue[s->queued++] = item;
+        s->repeated = s->queued;
+        s->out++;
+    } else {
+        loss.droppable[item.number] = true;
+        loss.lost_track |= s && s->enabled;
+    }
+}
+
+static void heard_from_server(const char *text)
+{
+    char id[16] = "", type[16] = "";
+    attr(text, "id", id, sizeof id);
+    attr(text, "type", type, sizeof type);
+    if (strncmp(text, "<stream:features", 16) == 0) {
+        loss.sasl2 |= strstr(text, "<authentication ") != NULL;
+    } else if (strncmp(text, "<success", 8) == 0 && strstr(text, NS_SASL2)) {
+        if (strstr(text, "<resumed "))
+            heard_resumed(strstr(text, "<resumed "));
+        else if (strstr(text, "<failed ") && loss.resumes[0])
+            heard_failed(strstr(text, "<failed "));
+        if (strstr(text, "<bound ") && loss.binds && loss.session == 0) {
+            heard_new();
+            if (strstr(text, "<enabled ")) {
+                heard_enable(loss.asks_to_last);
+                heard_enabled(strstr(text, "<enabled "));
+            }
+        }
+    } else if (strncmp(text, "<enabled", 8) == 0) {
+        if (current() && !current()->enabled)
+            heard_enabled(text);
+    } else if (strncmp(text, "<resumed", 8) == 0) {
+        heard_resumed(text);
+    } else if (strncmp(text, "<failed", 7) == 0) {
+        heard_failed(text);
+    } else if (is_named(text, "iq") && strcmp(id, "bind") == 0) {
+        if (strcmp(type, "error") == 0)
+            heard_end();
+    } else if (is_named(text, "message") || is_named(text, "presence") || is_named(text, "iq")) {
+        heard_stanza(text);
+    }
+}
+
+void server_hear(void)
+{
+    reader_reset(&up);
+    reader_reset(&down);
+    server_lost();
+    loss.resumes[0] = 0;
+    loss.link = true;
+}
+
+void server_heard_up(const char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (unit_ends(&up, p[i])) {
+            heard_from_client(up.at);
+            reader_reset(&up);
+        }
+}
+
+void server_heard_down(const char *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (unit_ends(&down, p[i])) {
+            heard_from_server(down.at);
+            reader_reset(&down);
+        }
 }
