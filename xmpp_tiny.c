@@ -1389,11 +1389,6 @@ static void out_begin(struct xmpp_tiny *x, bool own)
     o->carry_len = 0;
     o->flags = !own ? OUT_BUILDING : o->flows ? OUT_BUILDING | OUT_OWN : OUT_BUILDING | OUT_OWN | OUT_FIRST;
     out_bytes(x, "\0\0\0\0\0\0", HEAD);
-    if (own)
-        return;
-    if (o->error == 0)
-        memcpy(entry(x, o->commit) + 3, &o->tag, sizeof o->tag);
-    o->tag = 0;
 }
 
 /* Ends a first tag before content; nothing may follow the end of the stanza itself. */
@@ -1514,7 +1509,13 @@ static int out_commit(struct xmpp_tiny *x)
         err = o->error ? o->error : o->end <= o->commit + HEAD ? ERR(ARGUMENT) : 0;
     if (!err && o->max && len > o->max && !(o->flags & OUT_OWN))
         err = ERR(TOO_BIG);
+    if (!(o->flags & (OUT_OWN | OUT_OURS))) {
+        if (!err)
+            memcpy(e + 3, &o->tag, sizeof o->tag);
+        o->tag = 0;
+    }
     if (err) {
+        memset(e, 0, (size_t)(o->end - o->commit)); /* it may be secret */
         o->end = o->commit;
     } else {
         e[0] = (char)len;
@@ -1610,6 +1611,23 @@ static bool out_strip(struct xmpp_tiny *x)
             last = at;
         }
     return o->commit < before;
+}
+
+/* What waits, and is more than the server takes, is given up. */
+static void out_judge(struct xmpp_tiny *x)
+{
+    for (size_t at = x->out.next; x->out.max && at < x->out.commit; at = entry_end(x, at)) {
+        char *e = entry(x, at);
+        if ((e[2] & ENTRY_STANZA) && entry_len(e) > x->out.max)
+            e[2] = (char)(e[2] | ENTRY_LOST);
+    }
+}
+
+/* What has left is not to be sent again: it may be why connections end. */
+static void out_doubt(struct xmpp_tiny *x)
+{
+    for (size_t at = 0; at < x->out.next; at = entry_end(x, at))
+        entry(x, at)[2] |= ENTRY_LOADED;
 }
 
 /* The connection is gone: what was the stream's own goes with it, the stanzas begin from the first. */
@@ -2825,9 +2843,11 @@ static APART int answer_tell(struct xmpp_tiny *x, struct xmpp_tiny_request_ *q)
 /* Requests nobody answered: in time, or before the connection ended. */
 static void requests_expire(struct xmpp_tiny *x, uint32_t at, int why)
 {
+    uint16_t last = x->next_request; /* later ones were made by the application as it was told */
     for (size_t i = 0; i < XMPP_TINY_MAX_REQUESTS; i++) {
         struct xmpp_tiny_request_ *q = &x->requests[i];
-        if (q->number && (why != ERR(TIMEOUT) || (int32_t)(q->deadline - at) <= 0)) {
+        if (q->number && (int16_t)(q->number - last) <= 0 &&
+            (why != ERR(TIMEOUT) || (int32_t)(q->deadline - at) <= 0)) {
             event_begin(x, XMPP_TINY_EVENT_ANSWER)->error.code = why;
             answer_tell(x, q);
         }
@@ -3006,9 +3026,14 @@ static void flow(struct xmpp_tiny *x)
 /* The session is on line: it was resumed, or it is a new one. */
 static int session_online(struct xmpp_tiny *x, bool resumed)
 {
+    if (x->state == XMPP_TINY_STATE_SHUT)
+        return 0; /* the application has heard enough */
     x->link.flags = (x->link.flags | L_SESSION) & ~L_PIPELINED;
     x->link.heard = x->link.spoke = x->link.ask_at = now(x);
     set_state(x, XMPP_TINY_STATE_ONLINE);
+    out_judge(x);
+    while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
+        continue;
     flow(x);
     event_begin(x, XMPP_TINY_EVENT_ONLINE)->to = own_full(x);
     x->event.resumed = resumed;
@@ -3114,7 +3139,7 @@ static int session_failed(struct xmpp_tiny *x, const el *e)
     run h = el_attr(e, "h");
     int err = h ? session_handled(x, h) : 0;
     unlearn(x, TEXT_SESSION);
-    if (h && !err)
+    if (h && !err && !(x->link.flags & L_LOADED))
         session_again(x);
     return err;
 }
@@ -3597,6 +3622,8 @@ static int bind_begin(struct xmpp_tiny *x)
     int err;
     if (x->link.flags & (L_SESSION | L_LOADED))
         session_over(x, false);
+    if (x->state == XMPP_TINY_STATE_SHUT)
+        return 0; /* the application has heard enough */
     own_text(x, "<iq type='set' id='" BIND_ID "'><bind xmlns='" NS_BIND "'>");
     out_element(x, "resource", NULL, &x->jid.resource);
     err = own_send(x, "</bind></iq>", XMPP_TINY_STATE_BIND);
@@ -3616,7 +3643,7 @@ static int stream_ready(struct xmpp_tiny *x)
     if (x->config->saved && known(x))
         x->config->saved->features =
             (uint8_t)((x->config->saved->features & ~(unsigned)OFFERS_LATE) | (l->offers & OFFERS_LATE));
-    if (x->state == XMPP_TINY_STATE_ONLINE || x->state == XMPP_TINY_STATE_CLOSE)
+    if (x->state != XMPP_TINY_STATE_FEATURES)
         return 0;
     if (resumable(x) && (ahead || (l->offers & OFFER_COUNTS))) {
         if (!ahead)
@@ -3857,9 +3884,11 @@ static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
     if (o->failed.at)
         err = session_failed(x, &o->failed);
     x->link.flags &= ~L_PIPELINED;
-    if (err || o->bound.at == 0) {
-        set_state(x, XMPP_TINY_STATE_FEATURES);
+    if (err || x->state == XMPP_TINY_STATE_SHUT)
         return err;
+    if (o->bound.at == 0) {
+        set_state(x, XMPP_TINY_STATE_FEATURES);
+        return 0;
     }
     if (!own_jid(x, &o->jid))
         return ERR(BIND);
@@ -3893,8 +3922,7 @@ static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
     if (is_token(s) && (x->link.flags & L_FORGET)) {
         unlearn(x, TEXT_TOKEN);
         x->link.flags &= ~L_FORGET;
-    }
-    if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
+    } else if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
         saved |= learn(x, TEXT_TOKEN, token);
         wipe(x->tok.buf + (token.ptr - x->tok.buf), token.len);
         x->config->saved->token = s->token;
@@ -3943,6 +3971,8 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
     if (token) {
         if (!err && (challenge || text.len != 32 || !same_secret((const uint8_t *)text.ptr, s->proof, 32)))
             err = ERR(SERVER_PROOF);
+        if (err)
+            unlearn(x, TEXT_TOKEN); /* the password makes it prove itself */
         s->flags |= SASL_VERIFIED;
     }
     if (err == ERR(SERVER_PROOF) && x->config->password)
@@ -4319,7 +4349,7 @@ static const struct xmpp_tiny_save_ *save_add(struct xmpp_tiny *x)
 static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
 {
     struct xmpp_tiny_saved *saved = x->config->saved;
-    const size_t fixed = offsetof(struct xmpp_tiny_saved, texts);
+    const size_t fixed = offsetof(struct xmpp_tiny_saved, texts), last = queue_size(x) ? x->out.commit : 0;
     struct blob b;
     uint8_t seal[32];
     size_t at = sizeof b, heads = 0;
@@ -4335,14 +4365,14 @@ static int session_save(struct xmpp_tiny *x, uint8_t *blob, size_t size)
     b.acked = x->link.acked;
     if (size > UINT16_MAX)
         size = UINT16_MAX;
-    for (size_t from = 0; from < x->out.commit; from = entry_end(x, from))
+    for (size_t from = 0; from < last; from = entry_end(x, from))
         heads += entry(x, from)[2] & ENTRY_STANZA ? HEAD : 0;
     if (sizeof b + fixed + b.texts + heads + BLOB_SEAL > size)
         return ERR(TOO_BIG);
     memcpy(blob + at, saved, fixed + b.texts);
     at += fixed + b.texts;
     size -= BLOB_SEAL + heads;
-    for (size_t from = 0; from < x->out.commit; from = entry_end(x, from)) {
+    for (size_t from = 0; from < last; from = entry_end(x, from)) {
         char *e = entry(x, from);
         size_t len = entry_len(e);
         if (!(e[2] & ENTRY_STANZA))
@@ -4401,7 +4431,7 @@ static int session_load(struct xmpp_tiny *x, const uint8_t *blob, size_t len)
     x->link.saves[0].in = b.told;
     x->link.saves[0].left = u16(out_count(x, ENTRY_STANZA) + 1);
     x->link.pongs = 0;
-    x->link.flags = L_LOADED | (b.session ? L_SESSION : 0);
+    x->link.flags = (x->link.flags & (L_INACTIVE | L_FORGET)) | L_LOADED | (b.session ? L_SESSION : 0);
     return 0;
 }
 
@@ -4647,7 +4677,7 @@ static int stanza_skipped(struct xmpp_tiny *x, const el *e)
     if (el_is(e, "iq", NS_CLIENT) && (run_is(type, "get") || run_is(type, "set")) && el_attr(e, "id") &&
         x->tok.whole && x->state == XMPP_TINY_STATE_ONLINE &&
         send_error(x, e, XMPP_TINY_CONDITION_RESOURCE_CONSTRAINT, &absent, true) == ERR(AGAIN) &&
-        out_pending(x))
+        x->out.commit)
         return ERR(AGAIN);
     read_common(x, e, XMPP_TINY_EVENT_SKIPPED);
     x->event.size = x->tok.bytes;
@@ -4672,8 +4702,12 @@ static int stanza_unit(struct xmpp_tiny *x, const el *e, bool skipped)
         return 0;
     }
     r = skipped ? stanza_skipped(x, e) : stanza_take(x, e);
-    if (r == ERR(AGAIN) && counted)
+    if (r == ERR(AGAIN) && counted) {
         x->link.in--;
+        for (struct xmpp_tiny_save_ *s = x->link.saves; s < x->link.saves + 2; s++)
+            if ((int32_t)(s->in - x->link.in) > 0)
+                s->in = x->link.in; /* it was saved as if it had been taken */
+    }
     return r;
 }
 
@@ -4739,19 +4773,25 @@ static void closed(struct xmpp_tiny *x)
     struct xmpp_tiny_link_ *l = &x->link;
     bool moved = x->flags & F_REDIRECT, alive;
     bool again = !moved && x->config->keep && !(l->flags & L_ENDING) && x->error.code && retries(x);
+    int code = x->error.code;
+    enum xmpp_tiny_origin origin = error_origin(code);
     uint16_t unsent;
     uint32_t wait = 0;
-    if ((l->flags & L_PIPELINED) && x->error.code && error_origin(x->error.code) != XMPP_TINY_ORIGIN_NET &&
-        x->error.code != ERR(TRUNCATED)) {
+    if ((l->flags & L_PIPELINED) && code && origin != XMPP_TINY_ORIGIN_NET && code != ERR(TRUNCATED) &&
+        (code != ERR(TIMEOUT) || l->attempts)) {
         l->flags |= L_PATIENT;
-        if (!(x->flags & F_AUTHENTICATED))
+        if (!(x->flags & F_AUTHENTICATED) && code != ERR(TIMEOUT))
             unlearn(x, TEXT_TOKEN);
     }
-    if (x->error.code == ERR(TIMEOUT) && (x->flags & F_AUTHENTICATED))
-        l->barren++;
-    if (l->barren >= BARREN_MAX || (l->attempts && (error_origin(x->error.code) == XMPP_TINY_ORIGIN_STREAM ||
-                                                    error_origin(x->error.code) == XMPP_TINY_ORIGIN_XML)))
-        unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
+    if (x->flags & F_AUTHENTICATED) {
+        bool vain = l->attempts && (origin == XMPP_TINY_ORIGIN_STREAM || origin == XMPP_TINY_ORIGIN_XML);
+        if (code == ERR(TIMEOUT))
+            l->barren++;
+        if (vain)
+            out_doubt(x);
+        if (vain || l->barren >= BARREN_MAX)
+            unlearn(x, TEXT_SESSION); /* it does not get far with what was resumed */
+    }
     alive = resumable(x) && (!(l->flags & L_ENDING) || (l->flags & L_SUSPEND));
     l->flags &= ~(L_PIPELINED | L_ASKED | L_COVERS | L_ASK | L_TOLD | L_COUNTS | L_OWES);
     x->flags &= F_ROOM;
