@@ -808,10 +808,11 @@ int xmpp_tiny_suspend(struct xmpp_tiny *x);
 /* Writes all that one needs to go on after power-off: what config.saved holds, the session, and what the
  * queue holds. Returns the length, or TOO_BIG. Without stanzas some 500 bytes with the defaults, at most
  * XMPP_TINY_SAVE_MAX; a stanza takes 7 bytes, and its own length if that fits too: else it is UNDELIVERED
- * after a load unless the server has it. Secret. May be called at any moment, also in a callback; between two
- * saves the client makes sure that a session which went on after the first is recognised: ROLLBACK. (Not if
- * what was loaded is old and saved anew with more stanzas before the server was asked: save whenever
- * xmpp_tiny_changed() says so, then what is loaded is never old.)
+ * after a load unless the server has it. Secret. May be called at any moment, also in a callback: what that
+ * is told counts as taken, so save again if it returned AGAIN. Between two saves the client makes sure that
+ * a session which went on after the first is recognised: ROLLBACK. (Not if an old blob was loaded and saved
+ * anew with more stanzas before the server was asked, nor if what it holds was given up since for want of
+ * room: save whenever xmpp_tiny_changed() says so, then what is loaded is never old.)
  * When: after xmpp_tiny_init(), with config.saved. */
 #define XMPP_TINY_SAVE_MAX (sizeof(struct xmpp_tiny_saved) + 40)
 int xmpp_tiny_save(struct xmpp_tiny *x, void *blob, size_t size);
