@@ -2576,6 +2576,15 @@ static bool put(void *place, const void *value, size_t len)
     return true;
 }
 
+/* What the server offers: these bits of it. */
+static void learn_offers(struct xmpp_tiny *x, unsigned bits)
+{
+    struct xmpp_tiny_saved *saved = x->config->saved;
+    uint8_t offers = (uint8_t)((saved->features & ~bits) | (x->link.offers & bits));
+    if (put(&saved->features, &offers, 1))
+        x->link.flags |= L_CHANGED;
+}
+
 /* Writes down what this login teaches. Returns true if that is news. */
 static APART bool remember(struct xmpp_tiny *x)
 {
@@ -2599,8 +2608,7 @@ static APART bool remember(struct xmpp_tiny *x)
     wipe(tls, TLS_MAX);
     tls_security(x, &now);
     if (is_sasl2(s) && x->link.offers >> 8)
-        saved->features =
-            (uint8_t)((saved->features & OFFERS_LATE) | (x->link.offers & ~(unsigned)OFFERS_LATE));
+        learn_offers(x, ~(unsigned)OFFERS_LATE);
     news |= put(saved->spki, now.spki, sizeof now.spki);
     news |= put(saved->certificate, now.certificate, sizeof now.certificate);
     if (s->mechanism > saved->mechanism) {
@@ -3641,8 +3649,10 @@ static int stream_ready(struct xmpp_tiny *x)
     struct xmpp_tiny_link_ *l = &x->link;
     bool ahead = l->flags & L_PIPELINED;
     if (x->config->saved && known(x))
-        x->config->saved->features =
-            (uint8_t)((x->config->saved->features & ~(unsigned)OFFERS_LATE) | (l->offers & OFFERS_LATE));
+        learn_offers(x, OFFERS_LATE);
+    if (x->state == XMPP_TINY_STATE_ONLINE && queue_size(x) && (l->offers & OFFER_COUNTS) && !counts(x) &&
+        !(l->flags & L_COVERS))
+        return enable_begin(x);
     if (x->state != XMPP_TINY_STATE_FEATURES)
         return 0;
     if (resumable(x) && (ahead || (l->offers & OFFER_COUNTS))) {
@@ -5308,6 +5318,8 @@ static bool config_ok(const struct xmpp_tiny_config *c, struct xmpp_tiny_jid *ji
            (c->queue_size == 0 || (XMPP_TINY_ENABLE_SESSIONS && in_range(c->queue_size, XMPP_TINY_QUEUE_MIN,
                                                                          c->tx_size - XMPP_TINY_TX_MIN))) &&
            (c->timeout_ms == 0 || in_range(c->timeout_ms, 1000, 600000)) &&
+           (c->ping_ms == XMPP_TINY_FOREVER || c->ping_ms <= INT32_MAX) &&
+           (c->space_ms == XMPP_TINY_FOREVER || c->space_ms <= INT32_MAX) &&
            (c->iterations_max == 0 || in_range(c->iterations_max, ITERATIONS_MIN, INT32_MAX)) &&
            handlers_ok(c) && (c->mechanisms >> MECHANISM_COUNT) == 0 &&
            (jid->local.ptr || (c->mechanisms && !(c->mechanisms & local))) &&

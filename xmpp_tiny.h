@@ -678,9 +678,11 @@ struct xmpp_tiny_config {
     uint32_t retry_max_ms; /* longest; default 300,000 */
     uint32_t ping_ms;      /* after so long without a byte from the server it is asked whether it is there
                               [XEP-0198, XEP-0199], and has timeout_ms to answer. Less after a link that
-                              died silently, and slowly back. default 300,000; XMPP_TINY_FOREVER: never */
+                              died silently, and slowly back. At most 2^31-1; default 300,000;
+                              XMPP_TINY_FOREVER: never */
     uint32_t space_ms;     /* after so long without a byte to the server one is sent [RFC6120 4.6.1];
-                              default: only as the server wants it [XEP-0478]; XMPP_TINY_FOREVER: never */
+                              at most 2^31-1; default: only as the server wants it [XEP-0478];
+                              XMPP_TINY_FOREVER: never */
 };
 
 /* ---- Context -----------------------------------------------------------------------------------

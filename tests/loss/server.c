@@ -562,7 +562,8 @@ static void authenticate(void)
         again();
     flush();
     if (!is(W_LATE) && loss.session)
-        say("<stream:features><sm xmlns='" NS_SM "'/><csi xmlns='urn:xmpp:csi:0'/></stream:features>");
+        say("<stream:features>%s<csi xmlns='urn:xmpp:csi:0'/></stream:features>",
+            is(W_SM) ? "<sm xmlns='" NS_SM "'/>" : "");
 }
 
 /* One of the application's stanzas has arrived. */
