@@ -148,6 +148,8 @@ struct loss_world {
     bool ends;
     const char *domain;
     bool hears, lost_track;          /* a transcript is the server; what it does is beyond us */
+    bool keeps;                      /* the client has a session when it is cut off .. */
+    bool unsent[LOSS_STANZAS];       /* .. and what had not left by then */
     bool took_back;                  /* it told that something had not come in after all */
     bool sasl2;                      /* as it was heard to offer */
     uint32_t resumes_at;             /* overheard: the client wants to resume, and has handled so many */

@@ -147,6 +147,7 @@ static void c_place(struct g_run *r, enum loss_kind kind, unsigned server)
     loss.failed = false;
     loss.now = r->now;
     loss.known = server == C_KNOWS ? c_knows(r) : 0;
+    loss.keeps = c_knows(r) != 0;
     if (server != C_KNOWS ||
         (loss.told_error && origin != XMPP_TINY_ORIGIN_NET && origin != XMPP_TINY_ORIGIN_TIME))
         server_forget(false, false);

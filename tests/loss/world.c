@@ -495,6 +495,7 @@ void loss_accepted(int result, bool request)
     j->end[n] = is(W_NO_QUEUE) ? END_NONE : END_OPEN;
     if (is(W_HEARD))
         loss.sent_text[n] = accepted_text(n);
+    loss.unsent[n] = loss.keeps && loss.reset && !request;
     if (request) {
         j->asked[n] = END_OPEN;
         j->request[n] = (uint16_t)result;
@@ -618,6 +619,8 @@ static void tag_told(uint32_t n, bool delivered)
                !loss.ending && !loss.suspended && !loss.full) {
         loss_fail("%u is told as UNDELIVERED, but could be sent again", n);
     }
+    if (!delivered && loss.unsent[n] && !loss.full)
+        loss_fail("%u is told as UNDELIVERED, but it had not left", n);
     j->end[n] = delivered ? END_DELIVERED : END_UNDELIVERED;
     loss.dirty = true;
 }
@@ -1289,6 +1292,9 @@ void loss_adopt(const struct loss_scenario *s, const struct xmpp_tiny_config *li
         loss.journal.wanted = true;
     } else if (state != XMPP_TINY_STATE_OFF && state != XMPP_TINY_STATE_WAIT) {
         loss.open = true;
+        for (unsigned n = 1; n <= loss.serial; n++)
+            loss.unsent[n] = loss.keeps && fault == LOSS_DOWN_RESET && !loss.handled[n] && !loss.loaded[n] &&
+                             loss.journal.asked[n] == END_NONE;
         cut(fault);
     } else {
         server_lost();
