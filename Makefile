@@ -68,6 +68,7 @@ GOLDEN := $(sort $(wildcard tests/golden/*.txt))
 include tests/chip/targets.mk
 include tests/lwip/lwip.mk
 include tests/loss/loss.mk
+include tests/fuzz/fuzz.mk
 
 # Every suite is one word for tools/run-tests.
 UNIT_SUITES = $(foreach t,$(filter-out %/golden/run,$(TESTS)),'$(t)') \
