@@ -2737,6 +2737,13 @@ static const char *stream_condition(int err)
     return err ? nth(texts, (unsigned)(err - XMPP_TINY_ERR_FIRST_ - 1)) : "";
 }
 
+static APART void put_number(struct xmpp_tiny *x, const char *name, uint32_t n)
+{
+    char text[10];
+    str value = digits(n, text);
+    out_attr(x, name, &value);
+}
+
 /* Closes our stream, with an error if there is one to name. */
 static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state state)
 {
@@ -2752,12 +2759,9 @@ static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state stat
         out_start(x, "stream:error", NULL);
         out_empty(x, condition, NS_STREAM_ERRORS);
         if (err == ERR(ACK) || err == ERR(ROLLBACK)) {
-            char text[10];
-            str n = digits(x->link.claimed, text);
             out_start(x, "handled-count-too-high", NS_SM);
-            out_attr(x, "h", &n);
-            n = digits(x->link.acked + out_count(x, ENTRY_STANZA | ENTRY_SENT), text);
-            out_attr(x, "send-count", &n);
+            put_number(x, "h", x->link.claimed);
+            put_number(x, "send-count", x->link.acked + out_count(x, ENTRY_STANZA | ENTRY_SENT));
             out_end(x);
         }
         out_end(x);
@@ -3106,16 +3110,14 @@ static uint32_t save_tellable(const struct xmpp_tiny *x)
 
 static void put_resume(struct xmpp_tiny *x)
 {
-    char text[10];
     struct xmpp_tiny_link_ *l = &x->link;
-    str id = learnt(x, TEXT_SESSION), h;
+    str id = learnt(x, TEXT_SESSION);
     uint32_t all = l->in + l->again;
     l->in = save_tellable(x);
     l->again = all - l->in;
-    h = digits(l->in, text);
     out_start(x, "resume", NS_SM);
     out_attr(x, "previd", &id);
-    out_attr(x, "h", &h);
+    put_number(x, "h", l->in);
     out_end(x);
 }
 
@@ -4133,8 +4135,6 @@ static void ask(struct xmpp_tiny *x)
  * the session ends. */
 static void acknowledge(struct xmpp_tiny *x)
 {
-    char text[10];
-    str h;
     struct xmpp_tiny_link_ *l = &x->link;
     const struct xmpp_tiny_save_ *s = save_open(x);
     uint32_t told = l->in;
@@ -4148,9 +4148,8 @@ static void acknowledge(struct xmpp_tiny *x)
         if ((l->flags & (L_ENDING | L_SUSPEND)) != L_ENDING || out_count(x, ENTRY_STANZA) < s->left)
             told = s->in;
     }
-    h = digits(told, text);
     own_start(x, "a", NS_SM);
-    out_attr(x, "h", &h);
+    put_number(x, "h", told);
     commit(x);
 }
 
