@@ -3596,8 +3596,7 @@ static int register_answer(struct xmpp_tiny *x, const el *iq)
 {
     run type = el_attr(iq, "type");
     bool asked = !(x->features & FEATURE_ACCOUNT);
-    str password = slice(x->config->password, strlen(x->config->password)), set = STR("set"),
-        id = STR(ACCOUNT_ID);
+    str password = slice(x->config->password, strlen(x->config->password));
     el e, conflict;
     if (!el_is(iq, "iq", NS_CLIENT) ||
         !run_is(el_attr(iq, "id"), x->features & FEATURE_ACCOUNT ? ACCOUNT_ID : REGISTER_ID))
@@ -3619,11 +3618,10 @@ static int register_answer(struct xmpp_tiny *x, const el *iq)
         return ERR(REGISTER);
     }
     x->features |= FEATURE_ACCOUNT;
-    own_start(x, "iq", NULL);
-    out_attr(x, "type", &set);
-    out_attr(x, "id", &id);
+    own_text(x, "<iq type='set' id='" ACCOUNT_ID "'>");
     put_account(x, &password);
-    return own_send(x, "", XMPP_TINY_STATE_REGISTER);
+    out_end(x);
+    return own_send(x, "</iq>", XMPP_TINY_STATE_REGISTER);
 }
 
 /* Asks for a new session [RFC6120 7.6]. What waits may follow at once. */
@@ -3870,13 +3868,9 @@ static void session_named(struct xmpp_tiny *x, str jid)
 /* Copies of what other devices send, where that was not asked for inline [XEP-0280 4]. */
 static void carbons_begin(struct xmpp_tiny *x)
 {
-    str set = STR("set"), id = STR(CARBONS_ID);
     out_begin(x, false);
     x->out.flags |= OUT_OURS | OUT_IQ;
-    out_start(x, "iq", NULL);
-    out_attr(x, "type", &set);
-    out_attr(x, "id", &id);
-    out_start(x, "enable", NS_CARBONS);
+    out_str(x, "<iq type='set' id='" CARBONS_ID "'><enable xmlns='" NS_CARBONS "'/></iq>");
     commit(x);
 }
 
