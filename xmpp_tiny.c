@@ -3183,17 +3183,20 @@ static unsigned token_wanted(const struct xmpp_tiny *x)
     return (x->link.offers & OFFER_TOKEN) && x->sasl.binding == XMPP_TINY_BINDING_NONE;
 }
 
+static bool random_bytes(const struct xmpp_tiny *x, void *to, size_t len)
+{
+    const struct xmpp_tiny_platform *p = x->config->platform;
+    return p->random(p->ctx, to, len);
+}
+
 /* Names this device, so that the server knows whose token it is [XEP-0388 2.3]: a random UUID. */
 static void put_device(struct xmpp_tiny *x)
 {
-    const struct xmpp_tiny_platform *p = x->config->platform;
-    uint8_t *d = x->config->saved->device, any = 0;
+    uint8_t *d = x->config->saved->device;
     char text[36], *o = text;
     str id = slice(text, sizeof text), software = STR("xmpp_tiny");
-    for (size_t i = 0; i < 16; i++)
-        any |= d[i];
-    if (!any) {
-        if (!p->random(p->ctx, d, 16))
+    if (d[6] == 0) {
+        if (!random_bytes(x, d, 16))
             out_fail(x, ERR(RANDOM));
         d[6] = (uint8_t)((d[6] & 15) | 0x40);
         d[8] = (uint8_t)((d[8] & 63) | 0x80);
@@ -3520,7 +3523,7 @@ static int sasl_begin(struct xmpp_tiny *x)
         char *first = tok_room(&x->tok, user->len * 3 + 40);
         if (first == NULL)
             return ERR(XML_LIMIT);
-        if (!c->platform->random(c->platform->ctx, nonce, sizeof nonce))
+        if (!random_bytes(x, nonce, sizeof nonce))
             return ERR(RANDOM);
         s->first = slice(first, scram_first(first, user, nonce));
         out_base64(x, gs2_header(s), strlen(gs2_header(s)));
@@ -4079,14 +4082,13 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
  * whether the server is there, the wait before the next attempt, client state [XEP-0352], saving and loading.
  * Owns x->link (with room 8). Bounds: an answer is due within the timeout. */
 
-/* Letters nobody can guess, for the iq by which we ask. */
-static bool link_id(struct xmpp_tiny *x)
+/* Letters nobody can guess, of 5 bits each, for the id of an iq. */
+static bool random_letters(const struct xmpp_tiny *x, uint8_t *id, size_t len)
 {
-    const struct xmpp_tiny_platform *p = x->config->platform;
-    if (!p->random(p->ctx, x->link.id, sizeof x->link.id))
+    if (!random_bytes(x, id, len))
         return false;
-    for (size_t i = 0; i < sizeof x->link.id; i++)
-        x->link.id[i] = (uint8_t)base64_digits[x->link.id[i] & 31];
+    for (size_t i = 0; i < len; i++)
+        id[i] = (uint8_t)base64_digits[id[i] & 31];
     return true;
 }
 
@@ -4094,7 +4096,7 @@ static bool link_id(struct xmpp_tiny *x)
 static void link_ping(struct xmpp_tiny *x, bool own)
 {
     str id = slice((const char *)x->link.id, sizeof x->link.id);
-    if (!link_id(x))
+    if (!random_letters(x, x->link.id, sizeof x->link.id))
         return;
     out_begin(x, own);
     if (!own)
@@ -4308,7 +4310,7 @@ static uint32_t retry_wait(struct xmpp_tiny *x)
         wait = wait > most / 2 ? most : 2 * wait;
     if (wait > most)
         wait = most;
-    c->platform->random(c->platform->ctx, &chance, sizeof chance);
+    random_bytes(x, &chance, sizeof chance);
     return wait - chance % (wait / 2 + 1);
 }
 
@@ -4497,7 +4499,6 @@ static unsigned request_place(const struct xmpp_tiny *x)
 /* Begins an iq request. The id is random, so that nobody who was not asked can answer. */
 static void request_begin(struct xmpp_tiny *x, const char *type, const str *to, uint32_t timeout)
 {
-    const struct xmpp_tiny_platform *p = x->config->platform;
     unsigned place = request_place(x);
     struct xmpp_tiny_request_ *q = &x->requests[place];
     str id;
@@ -4507,10 +4508,8 @@ static void request_begin(struct xmpp_tiny *x, const char *type, const str *to, 
         out_fail(x, ERR(BUSY));
         return;
     }
-    if (!p->random(p->ctx, q->id, sizeof q->id))
+    if (!random_letters(x, q->id, sizeof q->id))
         out_fail(x, ERR(RANDOM));
-    for (size_t i = 0; i < sizeof q->id; i++)
-        q->id[i] = (uint8_t)base64_digits[q->id[i] & 31]; /* 5 bits each */
     id = slice((const char *)q->id, sizeof q->id);
     out_attr(x, "id", &id);
     q->address = jid_digest(to);
