@@ -3793,9 +3793,14 @@ static int sasl_challenge(struct xmpp_tiny *x, const el *e)
 
 /* The login has succeeded, but the server wants a task done. We do what we have asked for. [XEP-0388 2.6.3]
  */
-static int sasl_continue(struct xmpp_tiny *x, run wanted)
+static int sasl_continue(struct xmpp_tiny *x, const el *e)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
+    el tasks, task;
+    run wanted;
+    el_child(e, "tasks", NS_SASL2, &tasks);
+    el_child(&tasks, "task", NS_SASL2, &task);
+    wanted = el_text(&task);
     if (s->upgrade == 0 || is_upgrading(s) || !(s->flags & SASL_VERIFIED) ||
         !run_is(wanted, nth(upgrade_names, s->upgrade - 1U))) {
         get(&x->error.condition, wanted);
@@ -3843,12 +3848,6 @@ static int sasl_derived(struct xmpp_tiny *x)
     return own_send(x, "", XMPP_TINY_STATE_SUCCESS);
 }
 
-/* What <success/> brings beside the proof [XEP-0388 2.6.1]. Nothing of it counts before that. */
-struct outcome {
-    el token, resumed, failed, bound;
-    str jid;
-};
-
 /* Has the server told us a full JID of ours? */
 static bool own_jid(const struct xmpp_tiny *x, const str *jid)
 {
@@ -3878,45 +3877,48 @@ static void carbons_begin(struct xmpp_tiny *x)
 }
 
 /* Logged in with SASL2: the session goes on, or there is a new one already, or it has to be bound yet. */
-static int session_outcome(struct xmpp_tiny *x, const struct outcome *o)
+static int session_outcome(struct xmpp_tiny *x, const el *e)
 {
     const struct xmpp_tiny_config *c = x->config;
     uint16_t offers = x->link.flags & L_PIPELINED ? c->saved->features : x->link.offers;
-    el counts;
+    el session, bound;
+    str jid;
     int err = 0;
     tok_free(&x->tok, x->sasl.kept);
     sasl_forget(x);
-    if (o->bound.at == 0)
+    if (!el_child(e, "bound", NS_BIND2, &bound))
         x->link.flags &= ~L_TOLD;
-    if (o->resumed.at)
-        return resumable(x) ? session_resumed(x, &o->resumed) : ERR(UNEXPECTED);
-    if (o->failed.at)
-        err = session_failed(x, &o->failed);
+    if (el_child(e, "resumed", NS_SM, &session))
+        return resumable(x) ? session_resumed(x, &session) : ERR(UNEXPECTED);
+    if (el_child(e, "failed", NS_SM, &session))
+        err = session_failed(x, &session);
     x->link.flags &= ~L_PIPELINED;
     if (err || x->state == XMPP_TINY_STATE_SHUT)
         return err;
-    if (o->bound.at == 0) {
+    if (bound.at == 0) {
         set_state(x, XMPP_TINY_STATE_FEATURES);
         return 0;
     }
-    if (!own_jid(x, &o->jid))
+    get_child(&jid, e, "authorization-identifier");
+    if (!own_jid(x, &jid))
         return ERR(BIND);
     if (x->link.flags & (L_SESSION | L_LOADED))
         session_over(x, false);
-    if (el_child(&o->bound, "enabled", NS_SM, &counts))
-        session_counts(x, &counts);
-    session_named(x, o->jid);
+    if (el_child(&bound, "enabled", NS_SM, &session))
+        session_counts(x, &session);
+    session_named(x, jid);
     if (c->carbons && !(offers & OFFER_BIND_CARBONS))
         carbons_begin(x);
     return session_online(x, false);
 }
 
 /* Authenticated: a new stream, or with SASL2 this one goes on. */
-static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
+static int sasl_done(struct xmpp_tiny *x, const el *e)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     bool sasl2 = is_sasl2(s), saved;
-    str token = run_str(el_attr(&o->token, "token"));
+    el given;
+    str token;
     int err;
     if (!sasl2 && !tok_idle(&x->tok))
         return ERR(UNEXPECTED); /* what the server sent before the new stream belongs to none */
@@ -3931,7 +3933,8 @@ static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
     if (is_token(s) && (x->link.flags & L_FORGET)) {
         unlearn(x, TEXT_TOKEN);
         x->link.flags &= ~L_FORGET;
-    } else if (XMPP_TINY_ENABLE_FAST && s->token && token.len) {
+    } else if (XMPP_TINY_ENABLE_FAST && s->token && el_child(e, "token", NS_FAST, &given) &&
+               (token = run_str(el_attr(&given, "token"))).len) {
         saved |= learn(x, TEXT_TOKEN, token);
         wipe(x->tok.buf + (token.ptr - x->tok.buf), token.len);
         x->config->saved->token = s->token;
@@ -3941,7 +3944,7 @@ static int sasl_done(struct xmpp_tiny *x, const struct outcome *o)
     if (x->state != XMPP_TINY_STATE_SUCCESS)
         return 0;
     if (sasl2)
-        return session_outcome(x, o);
+        return session_outcome(x, e);
     err = stream_begin(x);
     if (err || !pipelines(x))
         return err;
@@ -3959,19 +3962,8 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
     bool token = is_token(s), scram = !token && mechanism_is_scram(s->mechanism);
     bool challenge = run_is(name, "challenge");
     str text;
-    el data = *e, tasks, task;
-    run wanted;
-    struct outcome o;
+    el data = *e;
     int err;
-    /* What is decoded in place is no tree any more: the rest is found before. */
-    el_child(e, "tasks", NS_SASL2, &tasks);
-    el_child(&tasks, "task", NS_SASL2, &task);
-    wanted = el_text(&task);
-    el_child(e, "token", NS_FAST, &o.token);
-    el_child(e, "resumed", NS_SM, &o.resumed);
-    el_child(e, "failed", NS_SM, &o.failed);
-    el_child(e, "bound", NS_BIND2, &o.bound);
-    get_child(&o.jid, e, "authorization-identifier");
     if (is_sasl2(s) && !challenge)
         el_child(e, "additional-data", NS_SASL2, &data);
     err = sasl_text(x, &data, &text);
@@ -3992,7 +3984,9 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
         return scram && tok_idle(&x->tok) ? sasl_response(x) : ERR(UNEXPECTED);
     if (scram && !(s->flags & SASL_VERIFIED))
         return ERR(SERVER_PROOF);
-    return is_sasl2(s) && run_is(name, "continue") ? sasl_continue(x, wanted) : sasl_done(x, &o);
+    if (text.len) /* what was decoded in place is no tree */
+        memset(x->tok.buf + (text.ptr - x->tok.buf), ' ', text.len);
+    return is_sasl2(s) && run_is(name, "continue") ? sasl_continue(x, e) : sasl_done(x, e);
 }
 
 /* The token is refused, or what we knew of the server is old: a password will do, and what it offers now.
