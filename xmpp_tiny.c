@@ -3801,7 +3801,7 @@ static int sasl_continue(struct xmpp_tiny *x, const el *e)
     el_child(e, "tasks", NS_SASL2, &tasks);
     el_child(&tasks, "task", NS_SASL2, &task);
     wanted = el_text(&task);
-    if (s->upgrade == 0 || is_upgrading(s) || !(s->flags & SASL_VERIFIED) ||
+    if (!XMPP_TINY_ENABLE_UPGRADE || s->upgrade == 0 || is_upgrading(s) || !(s->flags & SASL_VERIFIED) ||
         !run_is(wanted, nth(upgrade_names, s->upgrade - 1U))) {
         get(&x->error.condition, wanted);
         return ERR(AUTH);
@@ -3954,13 +3954,17 @@ static int sasl_done(struct xmpp_tiny *x, const el *e)
     return err;
 }
 
+/* What the server says in SASL; from SAID_CONTINUE on only with SASL2. */
+enum { SAID_CHALLENGE, SAID_SUCCESS, SAID_FAILURE, SAID_CONTINUE, SAID_TASK_DATA };
+static const char sasl_said[] = "challenge\0success\0failure\0continue\0task-data";
+
 /* The final challenge of servers that keep the signature out of <success/>, and <success/> itself; or with
  * SASL2 <continue/>. */
-static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
+static int sasl_outcome(struct xmpp_tiny *x, const el *e, int said)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     bool token = is_token(s), scram = !token && mechanism_is_scram(s->mechanism);
-    bool challenge = run_is(name, "challenge");
+    bool challenge = said == SAID_CHALLENGE;
     str text;
     el data = *e;
     int err;
@@ -3986,7 +3990,7 @@ static int sasl_outcome(struct xmpp_tiny *x, const el *e, run name)
         return ERR(SERVER_PROOF);
     if (text.len) /* what was decoded in place is no tree */
         memset(x->tok.buf + (text.ptr - x->tok.buf), ' ', text.len);
-    return is_sasl2(s) && run_is(name, "continue") ? sasl_continue(x, e) : sasl_done(x, e);
+    return is_sasl2(s) && said == SAID_CONTINUE ? sasl_continue(x, e) : sasl_done(x, e);
 }
 
 /* The token is refused, or what we knew of the server is old: a password will do, and what it offers now.
@@ -4027,8 +4031,8 @@ static int bind_result(struct xmpp_tiny *x, const el *iq)
 static int stream_unit(struct xmpp_tiny *x, const el *e)
 {
     bool sasl2 = is_sasl2(&x->sasl);
-    run sasl = run_is(el_ns(e), sasl2 ? NS_SASL2 : NS_SASL) ? el_name(e) : NULL;
-    bool success = run_is(sasl, "success");
+    int said =
+        run_is(el_ns(e), sasl2 ? NS_SASL2 : NS_SASL) ? row_of(sasl_said, sasl2 ? 5 : 3, el_name(e)) : -1;
     int err;
     switch (x->state) {
     case XMPP_TINY_STATE_BIND:
@@ -4052,20 +4056,19 @@ static int stream_unit(struct xmpp_tiny *x, const el *e)
         return 0;
     case XMPP_TINY_STATE_CHALLENGE:
     case XMPP_TINY_STATE_SUCCESS:
-        if (run_is(sasl, "failure")) {
+        if (said == SAID_FAILURE) {
             if (is_token(&x->sasl))
                 return token_refused(x, e);
             x->keys_refused = x->sasl.flags & SASL_KEYS_GIVEN && x->config->password;
             return keep_condition(x, e, NS_SASL, ERR(AUTH));
         }
-        if (sasl2 && x->state == XMPP_TINY_STATE_SUCCESS && run_is(sasl, "task-data"))
-            return upgrade_begin(x, e);
-        success |= sasl2 && run_is(sasl, "continue");
-        if (x->state == XMPP_TINY_STATE_CHALLENGE && success)
-            return ERR(SERVER_PROOF); /* it has proved nothing yet */
-        if (!success && !run_is(sasl, "challenge"))
+        if (said < 0)
             return ERR(UNEXPECTED);
-        return x->state == XMPP_TINY_STATE_CHALLENGE ? sasl_challenge(x, e) : sasl_outcome(x, e, sasl);
+        if (x->state == XMPP_TINY_STATE_SUCCESS)
+            return said == SAID_TASK_DATA ? upgrade_begin(x, e) : sasl_outcome(x, e, said);
+        if (said == SAID_SUCCESS || said == SAID_CONTINUE)
+            return ERR(SERVER_PROOF); /* it has proved nothing yet */
+        return said == SAID_CHALLENGE ? sasl_challenge(x, e) : ERR(UNEXPECTED);
     default:
         return ERR(UNEXPECTED);
     }
