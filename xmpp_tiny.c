@@ -2568,7 +2568,7 @@ static void tls_security(const struct xmpp_tiny *x, struct xmpp_tiny_security *s
 }
 
 /* Puts a value in its place; true if that was another. */
-static bool put(void *place, const void *value, size_t len)
+static APART bool put(void *place, const void *value, size_t len)
 {
     if (memcmp(place, value, len) == 0)
         return false;
@@ -3008,6 +3008,12 @@ static bool move(struct xmpp_tiny *x, str where)
     return true;
 }
 
+/* The longest silence of the server. */
+static APART uint32_t ping_max(const struct xmpp_tiny *x)
+{
+    return x->config->ping_ms ? x->config->ping_ms : PING_MS;
+}
+
 /* Begins to connect. A session is resumed where the server keeps it, unless that has failed. */
 static void open_begin(struct xmpp_tiny *x)
 {
@@ -3021,7 +3027,7 @@ static void open_begin(struct xmpp_tiny *x)
     if (c->stream->ops->load && saved && tls.len)
         c->stream->ops->load(c->stream, (const uint8_t *)tls.ptr, tls.len, saved->spki, saved->certificate);
     if (x->link.ping_ms == 0)
-        x->link.ping_ms = c->ping_ms ? c->ping_ms : PING_MS;
+        x->link.ping_ms = ping_max(x);
     x->flags &= F_ROOM;
     memset(&x->error, 0, sizeof x->error);
     set_state(x, XMPP_TINY_STATE_OPEN);
@@ -4150,7 +4156,7 @@ static void acknowledge(struct xmpp_tiny *x)
 static void answered(struct xmpp_tiny *x)
 {
     struct xmpp_tiny_link_ *l = &x->link;
-    uint32_t max = x->config->ping_ms ? x->config->ping_ms : PING_MS;
+    uint32_t max = ping_max(x);
     l->flags &= ~(L_ASKED | L_COVERS);
     l->ask_at = after(x, ASK_MS);
     if (l->ping_ms < max)
@@ -4260,14 +4266,14 @@ static void link_company(struct xmpp_tiny *x)
 /* Has a link that said nothing for a time died? The next is asked sooner. */
 static void link_died(struct xmpp_tiny *x)
 {
-    uint32_t least = x->config->ping_ms ? x->config->ping_ms / 8 : PING_MS / 8;
+    uint32_t least = ping_max(x) / 8;
     x->link.ping_ms /= 2;
     if (x->link.ping_ms < least)
         x->link.ping_ms = least;
 }
 
 /* Can another attempt mend what went wrong? */
-static bool retries(const struct xmpp_tiny *x)
+static APART bool retries(const struct xmpp_tiny *x)
 {
     static const char final[] = "conflict\0policy-violation\0not-authorized\0host-unknown\0host-gone";
     const struct xmpp_tiny_error *e = &x->error;
