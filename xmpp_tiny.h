@@ -757,14 +757,14 @@ struct xmpp_tiny_request_ {
 struct xmpp_tiny {
     uint8_t state, flags, features, held; /* offsets below 32 are the cheapest on ARM */
     const struct xmpp_tiny_config *config;
-    struct xmpp_tiny_out_ out;
-    uint16_t port, next_request;
     uint8_t redirects;
     uint8_t name_len;    /* of the domain in A-labels, in the receive buffer; 0: it needs none */
     bool moved;          /* host is where a server sent us, in the receive buffer */
     bool first_use;      /* nobody vouches for the server but its key, which is new to us */
     bool keys_refused;   /* those in config.saved */
     bool upgrade_failed; /* the server wanted a key that we could not make */
+    uint16_t port, next_request;
+    struct xmpp_tiny_out_ out;
     uint32_t deadline, write_deadline;
     uint32_t account; /* digest of our JID */
     struct xmpp_tiny_link_ link;
