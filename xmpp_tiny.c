@@ -2758,7 +2758,7 @@ static void stream_close(struct xmpp_tiny *x, int err, enum xmpp_tiny_state stat
     if (*condition) {
         out_start(x, "stream:error", NULL);
         out_empty(x, condition, NS_STREAM_ERRORS);
-        if (err == ERR(ACK) || err == ERR(ROLLBACK)) {
+        if (XMPP_TINY_ENABLE_SESSIONS && (err == ERR(ACK) || err == ERR(ROLLBACK))) {
             out_start(x, "handled-count-too-high", NS_SM);
             put_number(x, "h", x->link.claimed);
             put_number(x, "send-count", x->link.acked + out_count(x, ENTRY_STANZA | ENTRY_SENT));
@@ -3896,7 +3896,7 @@ static int session_outcome(struct xmpp_tiny *x, const el *e)
         x->link.flags &= ~L_TOLD;
     if (el_child(e, "resumed", NS_SM, &session))
         return resumable(x) ? session_resumed(x, &session) : ERR(UNEXPECTED);
-    if (el_child(e, "failed", NS_SM, &session))
+    if (XMPP_TINY_ENABLE_SESSIONS && el_child(e, "failed", NS_SM, &session))
         err = session_failed(x, &session);
     x->link.flags &= ~L_PIPELINED;
     if (err || x->state == XMPP_TINY_STATE_SHUT)
@@ -3910,7 +3910,7 @@ static int session_outcome(struct xmpp_tiny *x, const el *e)
         return ERR(BIND);
     if (x->link.flags & (L_SESSION | L_LOADED))
         session_over(x, false);
-    if (el_child(&bound, "enabled", NS_SM, &session))
+    if (XMPP_TINY_ENABLE_SESSIONS && el_child(&bound, "enabled", NS_SM, &session))
         session_counts(x, &session);
     session_named(x, jid);
     if (c->carbons && !(offers & OFFER_BIND_CARBONS))
@@ -4033,23 +4033,29 @@ static int bind_result(struct xmpp_tiny *x, const el *iq)
     return err ? err : session_online(x, false);
 }
 
+/* The answer to <resume/>; a session that is gone is followed by a new one. */
+static int resume_answer(struct xmpp_tiny *x, const el *e)
+{
+    int err;
+    if (el_is(e, "resumed", NS_SM))
+        return session_resumed(x, e);
+    if (!el_is(e, "failed", NS_SM))
+        return ERR(UNEXPECTED);
+    err = session_failed(x, e);
+    return err ? err : x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
+}
+
 /* A child of the stream during the negotiation. */
 static int stream_unit(struct xmpp_tiny *x, const el *e)
 {
     bool sasl2 = is_sasl2(&x->sasl);
     int said =
         run_is(el_ns(e), sasl2 ? NS_SASL2 : NS_SASL) ? row_of(sasl_said, sasl2 ? 5 : 3, el_name(e)) : -1;
-    int err;
     switch (x->state) {
     case XMPP_TINY_STATE_BIND:
         return bind_result(x, e);
     case XMPP_TINY_STATE_RESUME:
-        if (el_is(e, "resumed", NS_SM))
-            return session_resumed(x, e);
-        if (!el_is(e, "failed", NS_SM))
-            return ERR(UNEXPECTED);
-        err = session_failed(x, e);
-        return err ? err : x->features & FEATURE_BIND ? bind_begin(x) : ERR(FEATURES);
+        return XMPP_TINY_ENABLE_SESSIONS ? resume_answer(x, e) : ERR(UNEXPECTED);
     case XMPP_TINY_STATE_REGISTER:
         return XMPP_TINY_ENABLE_REGISTER ? register_answer(x, e) : ERR(UNEXPECTED);
     case XMPP_TINY_STATE_PROCEED:
@@ -4204,7 +4210,7 @@ static int link_unit(struct xmpp_tiny *x, const el *e)
     uint32_t acked, tellable = save_tellable(x);
     bool asked;
     int err;
-    if (!run_is(el_ns(e), NS_SM))
+    if (!XMPP_TINY_ENABLE_SESSIONS || !run_is(el_ns(e), NS_SM))
         return 1;
     if ((l->flags & L_COVERS) && !counts(x) && (run_is(name, "enabled") || run_is(name, "failed"))) {
         session_counts(x, e);
@@ -4958,7 +4964,7 @@ static bool work(struct xmpp_tiny *x)
     }
     if (want(x) != XMPP_TINY_WANT_IO || x->state == XMPP_TINY_STATE_SHUT || (x->held && out_pending(x)))
         return false;
-    if (x->held && x->out.commit && x->out.commit >= x->link.used && !out_strip(x))
+    if (x->held && x->out.commit && x->out.commit >= x->link.used && !(queue_size(x) && out_strip(x)))
         return false;
     found = x->held ? x->held : tok_next(&x->tok);
     x->held = 0;
