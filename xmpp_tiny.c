@@ -2556,6 +2556,11 @@ static void unlearn(struct xmpp_tiny *x, unsigned n)
     learn(x, n, slice("", 0));
 }
 
+static APART void learn_attr(struct xmpp_tiny *x, unsigned n, const el *e, const char *name)
+{
+    learn(x, n, run_str(el_attr(e, name)));
+}
+
 /* What TLS says of itself; a port that says nothing has promised all the same. */
 static void tls_security(const struct xmpp_tiny *x, struct xmpp_tiny_security *security)
 {
@@ -3065,7 +3070,6 @@ static void session_counts(struct xmpp_tiny *x, const el *e)
     struct xmpp_tiny_link_ *l = &x->link;
     bool yes = run_is(el_name(e), "enabled");
     run resume = el_attr(e, "resume");
-    str id = run_str(el_attr(e, "id"));
     if (l->flags & L_COVERS)
         session_acked(x, l->covered);
     l->flags &= ~(L_ASKED | L_COVERS);
@@ -3076,8 +3080,8 @@ static void session_counts(struct xmpp_tiny *x, const el *e)
     l->in = l->acked = l->again = 0;
     if (!run_is(resume, "true") && !run_is(resume, "1"))
         return;
-    learn(x, TEXT_SESSION, id);
-    learn(x, TEXT_PLACE, run_str(el_attr(e, "location")));
+    learn_attr(x, TEXT_SESSION, e, "id");
+    learn_attr(x, TEXT_PLACE, e, "location");
 }
 
 /* Asks for a session that counts, and can be resumed if we are able to remember it. */
@@ -3397,7 +3401,7 @@ static void stream_offer(struct xmpp_tiny *x, const el *feature)
     } else if (XMPP_TINY_ENABLE_FAST && el_is(feature, "config-version", NS_PIPELINING)) {
         run scheme = el_attr(feature, "scheme");
         if (scheme == NULL || run_is(scheme, "opaque"))
-            learn(x, TEXT_VERSION, run_str(el_attr(feature, "value")));
+            learn_attr(x, TEXT_VERSION, feature, "value");
     } else if (el_is(feature, "limits", NS_LIMITS)) { /* [XEP-0478] */
         uint32_t max = number(run_str(child_text(feature, "max-bytes", NULL)), INT32_MAX);
         uint32_t idle = number(run_str(child_text(feature, "idle-seconds", NULL)), INT32_MAX / 1000);
