@@ -2448,6 +2448,11 @@ STATIC_ASSERT(texts, XMPP_TINY_MAX_TEXTS >= 64 && XMPP_TINY_MAX_TEXTS <= 4096);
 #define ASK_MS      1000U /* to wait for company, before we ask alone */
 #define SHUT_MS     3000U /* to get the last bytes out */
 
+static APART uint32_t run_number(run digits, uint32_t max)
+{
+    return number(run_str(digits), max);
+}
+
 static uint32_t now(const struct xmpp_tiny *x)
 {
     return x->config->platform->now_ms(x->config->platform->ctx);
@@ -2929,7 +2934,7 @@ static void session_acked(struct xmpp_tiny *x, uint32_t n)
 /* The server tells how many stanzas it has handled. */
 static int session_handled(struct xmpp_tiny *x, run h)
 {
-    uint32_t total = number(run_str(h), UINT32_MAX), n = total - x->link.acked;
+    uint32_t total = run_number(h, UINT32_MAX), n = total - x->link.acked;
     bool loaded = x->link.flags & L_LOADED;
     uint32_t sent = out_count(x, ENTRY_STANZA | ENTRY_SENT);
     if (total == UINT32_MAX && !run_is(h, "4294967295"))
@@ -3403,8 +3408,8 @@ static void stream_offer(struct xmpp_tiny *x, const el *feature)
         if (scheme == NULL || run_is(scheme, "opaque"))
             learn_attr(x, TEXT_VERSION, feature, "value");
     } else if (el_is(feature, "limits", NS_LIMITS)) { /* [XEP-0478] */
-        uint32_t max = number(run_str(child_text(feature, "max-bytes", NULL)), INT32_MAX);
-        uint32_t idle = number(run_str(child_text(feature, "idle-seconds", NULL)), INT32_MAX / 1000);
+        uint32_t max = run_number(child_text(feature, "max-bytes", NULL), INT32_MAX);
+        uint32_t idle = run_number(child_text(feature, "idle-seconds", NULL), INT32_MAX / 1000);
         x->out.max = max == UINT32_MAX ? 0 : max;
         l->space_ms = x->config->space_ms;
         if (idle != UINT32_MAX && (l->space_ms == 0 || idle * 750 < l->space_ms))
@@ -3839,7 +3844,7 @@ static int upgrade_begin(struct xmpp_tiny *x, const el *e)
     if (!tok_idle(&x->tok))
         return ERR(UNEXPECTED);
     get(&s->salt, el_text(&salt));
-    s->iterations = number(run_str(el_attr(&salt, "iterations")), INT32_MAX);
+    s->iterations = run_number(el_attr(&salt, "iterations"), INT32_MAX);
     if (s->iterations < ITERATIONS_MIN || s->iterations > max)
         return ERR(ITERATIONS);
     return sasl_keys(x, NULL);
