@@ -3395,11 +3395,7 @@ static void inline_offers(struct xmpp_tiny *x, const el *feature)
 static void stream_offer(struct xmpp_tiny *x, const el *feature)
 {
     struct xmpp_tiny_link_ *l = &x->link;
-    if (!(x->flags & F_TLS))
-        return;
-    if (XMPP_TINY_ENABLE_SASL2 && el_is(feature, "authentication", NS_SASL2)) {
-        inline_offers(x, feature);
-    } else if (el_is(feature, "sm", NS_SM)) {
+    if (el_is(feature, "sm", NS_SM)) {
         l->offers |= OFFER_COUNTS;
     } else if (el_is(feature, "csi", NS_CSI)) {
         l->offers |= OFFER_CSI;
@@ -3423,32 +3419,37 @@ static int stream_feature(struct xmpp_tiny *x, const el *feature, bool skipped)
 {
     struct xmpp_tiny_sasl_ *s = &x->sasl;
     bool in = x->flags & F_AUTHENTICATED;
-    bool sasl2 = XMPP_TINY_ENABLE_SASL2 && !x->config->classic && !skipped && !in &&
-                 el_is(feature, "authentication", NS_SASL2);
     unsigned list = 0;
     el e;
-    stream_offer(x, feature);
-    if (el_is(feature, "starttls", NS_TLS))
+    if (el_is(feature, "starttls", NS_TLS)) {
         x->features |= FEATURE_TLS;
-    else if (el_is(feature, "bind", NS_BIND))
+    } else if (el_is(feature, "bind", NS_BIND)) {
         x->features |= FEATURE_BIND;
-    else if (!in && el_is(feature, "sasl-channel-binding", NS_BINDINGS))
+    } else if (!in && el_is(feature, "sasl-channel-binding", NS_BINDINGS)) {
+        s->flags |= SASL_BINDINGS_LISTED;
         list = 2;
-    else if (sasl2 || (!in && el_is(feature, "mechanisms", NS_SASL) && !is_sasl2(s)))
+    } else if (!in && el_is(feature, "mechanisms", NS_SASL) && !is_sasl2(s)) {
         list = 1;
-    else
+    } else if (!(x->flags & F_TLS)) {
         return 0;
+    } else if (XMPP_TINY_ENABLE_SASL2 && el_is(feature, "authentication", NS_SASL2)) {
+        inline_offers(x, feature);
+        if (x->config->classic || skipped || in)
+            return 0;
+        list = 1;
+        if (!is_sasl2(s)) { /* the older list does not count any more */
+            s->flags |= SASL_2;
+            s->offered = 0;
+            s->list[0].at = 0;
+        }
+    } else {
+        stream_offer(x, feature);
+        return 0;
+    }
     if (skipped)
         return ERR(XML_LIMIT);
     if (list == 0)
         return 0;
-    if (sasl2 && !is_sasl2(s)) {
-        s->flags |= SASL_2; /* the older list does not count any more */
-        s->offered = 0;
-        s->list[0].at = 0;
-    }
-    if (list == 2)
-        s->flags |= SASL_BINDINGS_LISTED;
     for (bool more = el_child(feature, NULL, NULL, &e); more; more = el_next(&e, NULL, NULL)) {
         int mechanism = list == 1 && run_is(el_name(&e), "mechanism") ? mechanism_number(el_text(&e)) : -1;
         if (mechanism >= 0)
