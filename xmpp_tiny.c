@@ -3164,7 +3164,7 @@ static int session_failed(struct xmpp_tiny *x, const el *e)
     run h = el_attr(e, "h");
     int err = h ? session_handled(x, h) : 0;
     unlearn(x, TEXT_SESSION);
-    if (h && !err && !(x->link.flags & L_LOADED))
+    if (h && !err && (x->config->resend || !(x->link.flags & L_LOADED)))
         session_again(x);
     return err;
 }

@@ -654,8 +654,8 @@ struct xmpp_tiny_config {
                           lost, and stanzas may be sent at any time: they leave when they can.
                           XMPP_TINY_QUEUE_MIN at least */
     bool resend;       /* what a session that could not be resumed left behind is sent again in the next,
-                          though some of it may have arrived; else, and if it was loaded, it is UNDELIVERED.
-                          Answers and requests are never sent again */
+                          though some of it may have arrived (what was loaded: only if the server says that
+                          it has not); else it is UNDELIVERED. Answers and requests are never sent again */
 
     xmpp_tiny_event_fn event;                 /* never NULL */
     const struct xmpp_tiny_handler *handlers; /* handler_count entries; first match wins */
