@@ -154,6 +154,15 @@ static bool same_folded(const str *a, const str *b)
     return true;
 }
 
+/* Are all bytes in this range? */
+static bool within(const str *s, uint8_t least, uint8_t most)
+{
+    for (size_t i = 0; i < s->len; i++)
+        if ((uint8_t)s->ptr[i] < least || (uint8_t)s->ptr[i] > most)
+            return false;
+    return true;
+}
+
 /* Where `mark` first stands in these bytes; NULL if it does not. */
 static const char *find(const char *p, size_t len, char mark)
 {
@@ -664,19 +673,18 @@ static bool version_1(run v)
 /* [XML 2.8]: version 1.x, and UTF-8 if it names an encoding [RFC6120 11.6]. */
 static APART int declaration(struct xmpp_tiny_tok_ *t)
 {
-    run version, encoding;
+    static const str utf8 = {"utf-8", 5};
+    run version;
+    str encoding;
     t->state = S_BETWEEN;
     *t->out = C_BODY;
     version = attr_named(t->tag, "version");
-    encoding = attr_named(t->tag, "encoding");
+    get(&encoding, attr_named(t->tag, "encoding"));
     if (!run_is(t->tag + 1, "xml"))
         return ERR(XML_RESTRICTED);
     if (version == NULL || version != attr_value(attr_first(t->tag)) || !version_1(version))
         return ERR(XML);
-    for (const char *want = "utf-8"; encoding && *want; want++)
-        if (lower(*encoding++) != *want)
-            return ERR(XML_ENCODING);
-    return encoding && (uint8_t)*encoding >= RUN_END ? ERR(XML_ENCODING) : 0;
+    return encoding.ptr && !same_folded(&encoding, &utf8) ? ERR(XML_ENCODING) : 0;
 }
 
 /* The name of an attribute is complete: has this tag had it before? t->seen is a filter: most names
@@ -1765,10 +1773,7 @@ static int domain_ascii(char *room, const str *domain)
 {
     const char *p = domain->ptr, *end = p + domain->len;
     char *o = room;
-    bool ascii = true;
-    for (size_t i = 0; i < domain->len; i++)
-        ascii &= (uint8_t)p[i] < 0x80;
-    if (ascii)
+    if (within(domain, 0, 0x7F))
         return 0;
     for (;; p++) {
         const char *dot = find(p, (size_t)(end - p), '.');
@@ -1786,35 +1791,38 @@ static int domain_ascii(char *room, const str *domain)
 static int domain_ascii(char *room, const str *domain)
 {
     (void)room;
-    for (size_t i = 0; i < domain->len; i++)
-        if ((uint8_t)domain->ptr[i] >= 0x80)
-            return -1;
-    return 0;
+    return within(domain, 0, 0x7F) ? 0 : -1;
 }
 #endif
+
+/* A part has 1 to 1023 bytes. [RFC7622 3.1] */
+static bool jid_part(str *part, const char *from, const char *to)
+{
+    *part = slice(from, (size_t)(to - from));
+    return part->len - 1 < 1023;
+}
 
 /* Splits at the first '/', then at the first '@' before it. [RFC7622 3.2] */
 static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
 {
-    const char *start = text->ptr, *end, *at = NULL, *slash = NULL;
+    const char *start = text->ptr, *end, *at, *slash;
     memset(jid, 0, sizeof *jid);
     if (start == NULL || !xml_text(*text))
         return false;
     end = start + text->len;
-    for (const char *p = start; p < end; p++) {
+    for (const char *p = start; p < end; p++)
         if ((uint8_t)*p < 0x20 || *p == 0x7F)
             return false;
-        if (slash == NULL && *p == '/')
-            slash = p;
-        if (slash == NULL && at == NULL && *p == '@')
-            at = p;
-    }
+    slash = find(start, text->len, '/');
     if (slash) {
-        jid->resource = slice(slash + 1, (size_t)(end - slash) - 1);
+        if (!jid_part(&jid->resource, slash + 1, end) || slash[1] == ' ')
+            return false;
         end = slash;
     }
+    at = find(start, (size_t)(end - start), '@');
     if (at) {
-        jid->local = slice(start, (size_t)(at - start));
+        if (!jid_part(&jid->local, start, at))
+            return false;
         for (; start < at; start++)
             if (find(" \"&':<>", 7, *start))
                 return false;
@@ -1822,11 +1830,7 @@ static bool jid_parse(const str *text, struct xmpp_tiny_jid *jid)
     }
     if (end - start > 1 && end[-1] == '.')
         end--;
-    jid->domain = slice(start, (size_t)(end - start));
-    /* each part present has 1 to 1023 bytes [RFC7622 3.1] */
-    return jid->local.len < 1024 && jid->resource.len < 1024 && jid->domain.len < 1024 &&
-           (!at || jid->local.len) && (!slash || (jid->resource.len && slash[1] != ' ')) &&
-           domain_ok(&jid->domain);
+    return jid_part(&jid->domain, start, end) && domain_ok(&jid->domain);
 }
 
 /* local@domain of the address that was split. */
@@ -2238,14 +2242,9 @@ static APART int scram_challenge(struct xmpp_tiny_sasl_ *s, const struct xmpp_ti
     const size_t ours = NONCE_BYTES / 3 * 4;
     str iterations, proof = {NULL, 0}, value;
     if (scram_attr(&p, end, &s->nonce) != 'r' || scram_attr(&p, end, &s->salt) != 's' ||
-        scram_attr(&p, end, &iterations) != 'i')
+        scram_attr(&p, end, &iterations) != 'i' || !within(&s->nonce, 0x21, 0x7E) ||
+        !within(&iterations, '0', '9'))
         return ERR(SASL);
-    for (size_t i = 0; i < s->nonce.len; i++)
-        if (s->nonce.ptr[i] < 0x21 || s->nonce.ptr[i] > 0x7E)
-            return ERR(SASL);
-    for (size_t i = 0; i < iterations.len; i++)
-        if ((uint8_t)(iterations.ptr[i] - '0') > 9)
-            return ERR(SASL);
     while (p < end || end[-1] == ',') {
         char name = scram_attr(&p, end, &value);
         if (name == 'h' && proof.ptr == NULL)
@@ -4556,6 +4555,12 @@ static const char conditions[] = "\0"
 enum { STANZA_IQ, STANZA_MESSAGE, STANZA_PRESENCE };
 static const char stanza_names[] = "iq\0message\0presence";
 
+/* -1: none. */
+static int stanza_kind(const el *e)
+{
+    return run_is(el_ns(e), NS_CLIENT) ? row_of(stanza_names, 3, el_name(e)) : -1;
+}
+
 /* Begins what goes back to where a stanza came from. */
 static void reply_begin(struct xmpp_tiny *x, const el *stanza, const char *name, const char *type)
 {
@@ -4570,7 +4575,7 @@ static int send_error(struct xmpp_tiny *x, const el *stanza, unsigned condition,
 {
     run type = el_attr(stanza, "type");
     const char *row = nth(conditions, condition);
-    int kind = row_of(stanza_names, 3, el_name(stanza));
+    int kind = stanza_kind(stanza);
     if (kind < 0 || run_is(type, "error") || run_is(type, "result"))
         return ERR(ARGUMENT);
     reply_begin(x, stanza, nth(stanza_names, (unsigned)kind), "error");
@@ -4660,7 +4665,7 @@ static int iq_request(struct xmpp_tiny *x)
  * an error the connection fails with. */
 static int stanza_take(struct xmpp_tiny *x, const el *e)
 {
-    int kind = run_is(el_ns(e), NS_CLIENT) ? row_of(stanza_names, 3, el_name(e)) : -1, r = link_unit(x, e);
+    int kind = stanza_kind(e), r = link_unit(x, e);
     struct xmpp_tiny_event *event;
     if (r <= 0)
         return r;
@@ -4710,9 +4715,7 @@ static int stanza_skipped(struct xmpp_tiny *x, const el *e)
 /* Counts a stanza before it is told, so that it is told once whenever the session is saved. */
 static int stanza_unit(struct xmpp_tiny *x, const el *e, bool skipped)
 {
-    bool counted =
-        counts(x) &&
-        (e->at ? run_is(el_ns(e), NS_CLIENT) && row_of(stanza_names, 3, el_name(e)) >= 0 : skipped);
+    bool counted = counts(x) && (e->at ? stanza_kind(e) >= 0 : skipped);
     int r;
     if (counted) {
         x->link.in++;
