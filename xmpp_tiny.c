@@ -725,6 +725,7 @@ static int pop(struct xmpp_tiny_tok_ *t)
     if (t->depth > t->level)
         return TOK_MORE;
     t->state = S_BETWEEN;
+    t->stop = t->limit + 1;                /* until the next one begins */
     *(t->skip ? t->keep : t->out) = C_END; /* the unit has no sibling */
     if (t->depth == t->level)
         return !t->skip ? TOK_UNIT : t->hash ? ERR(XML) : TOK_SKIPPED;
@@ -1175,12 +1176,15 @@ static int take_markup(struct xmpp_tiny_tok_ *t)
 /* Takes what is there until something is complete. */
 static APART int take(struct xmpp_tiny_tok_ *t)
 {
-    int r = TOK_MORE;
-    while (r == TOK_MORE && t->in < t->end) {
-        r = t->state <= S_VALUE ? take_text(t) : t->state <= S_CLOSE ? take_name(t) : take_markup(t);
-        if (t->out >= t->stop && r == TOK_MORE)
+    int r;
+    do {
+        if (t->out >= t->stop)
             r = skip_begin(t);
-    }
+        else if (t->in == t->end)
+            return TOK_MORE;
+        else
+            r = t->state <= S_VALUE ? take_text(t) : t->state <= S_CLOSE ? take_name(t) : take_markup(t);
+    } while (r == TOK_MORE);
     return r;
 }
 
