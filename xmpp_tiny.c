@@ -3057,14 +3057,14 @@ static void flow(struct xmpp_tiny *x)
 /* The session is on line: it was resumed, or it is a new one. */
 static int session_online(struct xmpp_tiny *x, bool resumed)
 {
+    out_judge(x);
+    while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
+        continue;
     if (x->state == XMPP_TINY_STATE_SHUT)
         return 0; /* the application has heard enough */
     x->link.flags = (x->link.flags | L_SESSION) & ~L_PIPELINED;
     x->link.heard = x->link.spoke = x->link.ask_at = now(x);
     set_state(x, XMPP_TINY_STATE_ONLINE);
-    out_judge(x);
-    while (stanza_ends(x, ENTRY_LOST, XMPP_TINY_EVENT_UNDELIVERED))
-        continue;
     flow(x);
     event_begin(x, XMPP_TINY_EVENT_ONLINE)->to = own_full(x);
     x->event.resumed = resumed;
