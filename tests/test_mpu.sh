@@ -5,10 +5,12 @@
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
-out=${BUILD:-build}/chip/mpu
+build=${BUILD:-build}
+build=${build%/san} # not that of the sanitizers: all firmware is built beside it, with the same libraries
+out=$build/chip/mpu
 board() {
-    env -u CC -u WARNINGS -u INCLUDES make -s -f examples/firmware.mk BOARD=mps2-an385 APP=tests/chip/test_mpu.c OUT="$out" \
-        "$@"
+    env -u CC -u WARNINGS -u INCLUDES make -s -f examples/firmware.mk BUILD="$build" BOARD=mps2-an385 \
+        APP=tests/chip/test_mpu.c OUT="$out" "$@"
 }
 board && qemu=$(board print-qemu) || {
     echo "0 passed, 1 failed"
