@@ -20,6 +20,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PYTHON = "/usr/bin/python3"
 PATIENCE = 60  # seconds until a wait is given up; never reached when all is well
+# Nothing of ours allocates, and to look for leaks takes a program longer than to start and to log in.
+os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
 
 PACKAGES = {
     "setpriv": "util-linux",
