@@ -228,10 +228,11 @@ class Sessions:
                     kill(cli)
                 else:
                     self.leave(cli)
-                came = [f"{runs[number - 1][0]} asleep"] * (number > 0) + [f"{word} down"]
-                same("at the client", bodies(cli, self.peer.full), came)
                 # Who is killed may have told what it had not stored.
                 told = [runs[number - 1][0]] if number and runs[number - 1][1] else []
+                came = [f"{runs[number - 1][0]} asleep"] * (number > 0) + [f"{word} down"]
+                same("at the client", [body for body in bodies(cli, self.peer.full)
+                                       if body not in [f"{one} down" for one in told]], came)
                 same("delivered", [one for one in ids(cli, "delivered") if one not in told], [word])
             self.peer.do("message", to=jid, body=f"{word} asleep")
         same("at the peer", bodies(self.peer, jid), [f"{word} up" for word, _ in runs])
