@@ -169,12 +169,18 @@ class Sessions:
         same("delivered", ids(cli, "delivered"), up)
         same("undelivered", ids(cli, "undelivered"), [])
 
-    def lost(self, cli, link, peer):
-        """Something is sent that does not arrive, and the connection is gone."""
+    @staticmethod
+    def vanish(cli, link, peer, word):
+        """A message is sent that does not arrive: too long to be taken for some late acknowledgement."""
         link.cut("stall")
-        before = link.pairs[-1].sent
-        cli.say(f"id=lost message {peer.full} lost up")
-        until("it to be sent", lambda: link.pairs[-1].sent > before)
+        before, much = link.pairs[-1].sent, 400
+        cli.say(f"id={word} raw <message to='{peer.full}' type='chat'><body>{word} up</body>"
+                f"<x xmlns='urn:x'>{'x' * much}</x></message>")
+        until("it to be sent", lambda: link.pairs[-1].sent > before + much)
+
+    def lost(self, cli, link, peer):
+        """So, and the connection is gone."""
+        self.vanish(cli, link, peer, "lost")
         link.close()
         link.drop()
 
@@ -243,10 +249,7 @@ class Sessions:
             with self.cli("--session", session, link=link) as cli:
                 jid = self.online(cli)
                 self.exchange(cli, jid, self.peer, "before")
-                link.cut("stall")
-                before = link.pairs[-1].sent
-                cli.say(f"id=held message {self.peer.full} held up")
-                until("it to be sent", lambda: link.pairs[-1].sent > before)
+                self.vanish(cli, link, self.peer, "held")
                 kill(cli)
             link.drop()
             with self.cli("--session", session, link=link) as cli:

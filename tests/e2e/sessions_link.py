@@ -17,9 +17,7 @@ class Pair:
     def __init__(self, link, client):
         self.link, self.client = link, client
         self.server = socket.create_connection(link.target, PATIENCE)
-        self.go = threading.Event()
-        self.go.set()
-        self.dead = False
+        self.stalled = self.dead = False
         self.sent = 0        # bytes that the client sent
         self.watched = None  # what the client sent and was not handed on yet; None: it is as it comes
         self.threads = [threading.Thread(target=self.pump, args=way, daemon=True)
@@ -34,13 +32,14 @@ class Pair:
         try:
             while data := source.recv(65536):
                 self.sent += len(data) if up else 0
-                self.go.wait()
+                if self.stalled or self.dead:
+                    continue
                 if up and self.watched is not None:
                     self.split(data)
-                elif not self.dead:
+                else:
                     sink.sendall(data)
-            self.go.wait()
-            sink.shutdown(socket.SHUT_WR)
+            if not self.stalled:
+                sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
@@ -62,7 +61,6 @@ class Pair:
         self.dead = True
         for sock in sockets or (self.client, self.server):
             disconnect(sock)
-        self.go.set()
 
     def end(self):
         """FIN; without close_notify, since that would take a key."""
@@ -119,7 +117,7 @@ class Link:
             elif how == "end":
                 pair.end()
             else:
-                pair.go.clear()
+                pair.stalled = True
 
     def drop(self):
         """What stalled is forgotten."""
