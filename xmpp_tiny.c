@@ -2886,7 +2886,7 @@ static void success(struct xmpp_tiny *x)
     x->redirects = 0;
 }
 
-/* Ends one stanza: the first, at or behind `at`, that has all of these flags. False if there is none. */
+/* Ends one stanza: the first that has all of these flags. False if there is none. */
 static bool stanza_ends(struct xmpp_tiny *x, uint8_t flags, enum xmpp_tiny_event_kind kind)
 {
     size_t at = 0;
