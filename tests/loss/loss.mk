@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 #
 # Link-loss tests, for the Makefile to include. What they are: tests/loss/README.md.
-# 'make check' plays a share of all single faults of the scenarios and cuts the golden sessions at each place in one
-# way, 'make loss' plays all and cuts in all ways, 'make loss-pairs' plays a share of all pairs: every LOSS_STEP-th. LOSS_PROGRAMS and LOSS_SUITES are for those who run more.
+# 'make check' plays all single faults of the scenarios, and cuts the golden sessions at each place in one way; a share
+# of both under the sanitizers. 'make loss' cuts in all ways, 'make loss-pairs' plays a share of all pairs: every
+# LOSS_STEP-th. LOSS_PROGRAMS and LOSS_SUITES are for those who run more.
 
 LOSS_STEP ?= 4001
 LOSS_PARTS := tests/loss/test_loss tests/loss/world tests/loss/server
 LOSS_PROGRAMS := $(foreach t,test_loss test_golden,$(BUILD)/tests/loss/$t $(BUILD)/san/tests/loss/$t)
 
 # Primes, since what a scenario does repeats itself.
-LOSS_SUITES = '$(BUILD)/tests/loss/test_loss -t 5' '$(BUILD)/san/tests/loss/test_loss -t 61' \
-    '$(BUILD)/tests/loss/test_golden $(GOLDEN)' '$(BUILD)/san/tests/loss/test_golden -t 61 $(GOLDEN)'
+LOSS_SUITES = '$(BUILD)/tests/loss/test_loss 0/2' '$(BUILD)/tests/loss/test_loss 1/2' \
+    '$(BUILD)/san/tests/loss/test_loss -t 61' '$(BUILD)/tests/loss/test_golden $(GOLDEN)' \
+    '$(BUILD)/san/tests/loss/test_golden -t 61 $(GOLDEN)'
 LOSS_ALL = '$(BUILD)/tests/loss/test_loss 0/2' '$(BUILD)/tests/loss/test_loss 1/2' \
     '$(BUILD)/san/tests/loss/test_loss -t 17' '$(BUILD)/tests/loss/test_golden -a 0/2 $(GOLDEN)' \
     '$(BUILD)/tests/loss/test_golden -a 1/2 $(GOLDEN)' '$(BUILD)/san/tests/loss/test_golden -t 7 $(GOLDEN)'
