@@ -958,10 +958,11 @@ static void lie(unsigned what)
     case 2:
         n = pick(2);
         say("<resumed xmlns='" SM "' previd='s%u' h='%s'/>", server.is.session - n, count(pick(7)));
-        server.is.exact = false; /* nothing is said again */
+        server.is.exact = server.is.resuming = false; /* nothing is said again */
         break;
     case 3:
         say("<failed xmlns='" SM "' h='%s'/>", count(pick(7)));
+        server.is.resuming = false;
         break;
     case 4:
         enabled(&any, text, sizeof text, pick(4));
