@@ -92,7 +92,7 @@ class Accounts:
     def settled(self):
         return not self.due and not self.open and not self.missing
 
-    def balance(self, what, most):
+    def balance(self, what, most, in_order=True):
         """Fails where the accounts do not balance. most: how often an attempt may arrive."""
         faults = list(self.faults)
         for at, attempt in enumerate(self.attempts):
@@ -107,7 +107,7 @@ class Accounts:
         arrived = {attempt.number for attempt in self.attempts if attempt.arrived}
         if arrived != set(range(self.count)):
             faults.append(f"{self.count - len(arrived)} numbers never arrived")
-        if self.disorder:
+        if self.disorder and in_order:
             faults.append(f"{self.disorder} arrived after later ones")
         if faults:
             raise Failure(f"{what}: {len(faults)} faults in the accounts: {'; '.join(faults[:8])}")
@@ -120,6 +120,6 @@ class Accounts:
             "arrived again": sum(a.arrived > 1 for a in self.attempts),
             "bounced": sum(a.back > 0 for a in self.attempts),
             "of these came too": sum(a.back > 0 and a.arrived > 0 for a in self.attempts),
-            "void": sum(a.void for a in self.attempts),
+            "void": sum(a.void for a in self.attempts), "overtaken": self.disorder,
         }
         return ", ".join(f"{name} {value}" for name, value in counts.items() if value)

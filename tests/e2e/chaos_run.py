@@ -38,7 +38,7 @@ class Chaos(Breaks):
         print(f"      {self.state()}", flush=True)
         new = sum(count for how, count in self.logins.items() if how.endswith("new"))
         self.ours.balance("sent", new if self.resends else 1)
-        self.theirs.balance("received", 1)
+        self.theirs.balance("received", 1, self.server.in_order)
 
     def settled(self):
         self.say(1)

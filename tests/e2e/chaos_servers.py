@@ -24,10 +24,11 @@ class Restarting:
 
 
 class ChaosProsody(Restarting, Modern):
-    pass
+    in_order = True
 
 
 class ChaosEjabberd(Restarting, Ejabberd):
+    in_order = False  # what comes while a session is resumed may overtake what had waited for it
     modules = f"  mod_stream_mgmt: {{{{ resume_timeout: {KEPT} }}}}\n"
 
     def start(self):
